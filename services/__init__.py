@@ -1,0 +1,1 @@
+"""One folder per deployable; the same files in each."""

@@ -1,0 +1,1 @@
+"""The crypto signal platform, shared parts: see docs/adr and the README for the house."""

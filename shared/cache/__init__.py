@@ -1,0 +1,1 @@
+"""The cache: one port, its adapters. Losing it loses nothing."""

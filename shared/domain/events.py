@@ -1,0 +1,188 @@
+"""The events on the bus. Facts in the past tense; `event_id` = hash(type, subject, version), the same on every retry."""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from shared.domain.bias import MacroBias
+from shared.domain.candles import Candle
+from shared.domain.checks import check_name, check_time_ms, require
+from shared.domain.identity import event_id
+from shared.domain.signals import Signal, SignalStatus
+from shared.domain.timeframe import Timeframe
+from shared.domain.trades import TradeBatch
+
+SCHEMA_VERSION: Final = 1
+
+
+class CandlesClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Every timeframe of one symbol that closed at one minute, 1m first."""
+
+    exchange: str
+    symbol: str
+    close_time_ms: int
+    candles: tuple[Candle, ...]
+
+    def __post_init__(self) -> None:
+        _check_candles(self.candles, self.exchange, self.symbol)
+        place = f"CandlesClosed {self.exchange} {self.symbol}"
+        ends = {candle.close_time_ms for candle in self.candles}
+        require(ends == {self.close_time_ms}, f"all candles must close at {self.close_time_ms}", sorted(ends), place)
+
+    @property
+    def event_id(self) -> str:
+        """One per (symbol, minute) and revision of its 1m candle."""
+        subject = f"{self.exchange}#{self.symbol}#{self.close_time_ms}"
+        return event_id("CandlesClosed", subject, self.candles[0].revision)
+
+
+class CandleCorrected(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """New revisions after late trades or a repair: the 1m candle first, then every roll-up that changed with it."""
+
+    exchange: str
+    symbol: str
+    candles: tuple[Candle, ...]
+
+    def __post_init__(self) -> None:
+        _check_candles(self.candles, self.exchange, self.symbol)
+
+    @property
+    def event_id(self) -> str:
+        """One per (symbol, minute) and revision of its 1m candle."""
+        first = self.candles[0]
+        return event_id("CandleCorrected", f"{self.exchange}#{self.symbol}#{first.open_time_ms}", first.revision)
+
+
+class MacroBiasUpdated(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A new version of the bias of one pair."""
+
+    bias: MacroBias
+
+    @property
+    def event_id(self) -> str:
+        """One per (pair, version)."""
+        return event_id("MacroBiasUpdated", f"{self.bias.base}#{self.bias.quote}", self.bias.version)
+
+
+class SignalOpened(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A signal claimed its slot."""
+
+    signal: Signal
+
+    @property
+    def event_id(self) -> str:
+        """One per signal."""
+        return event_id("SignalOpened", self.signal.signal_id, self.signal.version)
+
+
+class SignalProgressed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Something to add to the signal's message: `note` is one line (a correction's shadow verdict, for example)."""
+
+    signal: Signal
+    note: str
+
+    @property
+    def event_id(self) -> str:
+        """One per (signal, version)."""
+        return event_id("SignalProgressed", self.signal.signal_id, self.signal.version)
+
+
+class SignalClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A signal ended; final."""
+
+    signal: Signal
+
+    def __post_init__(self) -> None:
+        closed = self.signal.status is SignalStatus.CLOSED
+        require(closed, "SignalClosed carries a closed signal", self.signal.status, self.signal.signal_id)
+
+    @property
+    def event_id(self) -> str:
+        """One per signal."""
+        return event_id("SignalClosed", self.signal.signal_id, self.signal.version)
+
+
+class AlertRaised(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A latched condition without a life: text for people, named by strategy, alert and candle."""
+
+    strategy: str
+    alert: str
+    exchange: str
+    symbol: str
+    timeframe: Timeframe
+    candle_open_time_ms: int
+    price: float
+    text: str
+
+    @property
+    def event_id(self) -> str:
+        """One per (strategy, alert, candle)."""
+        subject = f"{self.strategy}#{self.alert}#{self.exchange}#{self.symbol}#{self.timeframe}"
+        return event_id("AlertRaised", subject, self.candle_open_time_ms)
+
+
+class Severity(StrEnum):
+    """How loud a system event is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class SystemEvent(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Something about the platform itself: blind, seeing again, partial candle, dead letter, drift.
+
+    subject: what it is about, `service#exchange#symbol` or the like. version: rises per subject (usually its time).
+    """
+
+    kind: str
+    subject: str
+    version: int
+    severity: Severity
+    text: str
+    at_ms: int
+
+    def __post_init__(self) -> None:
+        check_name(self.kind, "kind", f"system event {self.subject}")
+        check_time_ms(self.at_ms, "at_ms", f"system event {self.kind} {self.subject}")
+
+    @property
+    def event_id(self) -> str:
+        """One per (kind, subject, version)."""
+        return event_id(f"SystemEvent.{self.kind}", self.subject, self.version)
+
+
+Event = (
+    TradeBatch
+    | CandlesClosed
+    | CandleCorrected
+    | MacroBiasUpdated
+    | SignalOpened
+    | SignalProgressed
+    | SignalClosed
+    | AlertRaised
+    | SystemEvent
+)
+EVENT_TYPES: Final[dict[str, type[Event]]] = {
+    event_type.__name__: event_type
+    for event_type in (
+        TradeBatch,
+        CandlesClosed,
+        CandleCorrected,
+        MacroBiasUpdated,
+        SignalOpened,
+        SignalProgressed,
+        SignalClosed,
+        AlertRaised,
+        SystemEvent,
+    )
+}
+
+
+def _check_candles(candles: tuple[Candle, ...], exchange: str, symbol: str) -> None:
+    place = f"{exchange} {symbol}"
+    require(bool(candles), "at least one candle is required", candles, place)
+    require(candles[0].timeframe is Timeframe.M1, "the 1m candle comes first", candles[0].timeframe, place)
+    one_series = all(candle.symbol == symbol and candle.exchange == exchange for candle in candles)
+    require(one_series, "all candles must be of the event's symbol", [candle.symbol for candle in candles], place)

@@ -1,0 +1,160 @@
+"""Trades to one-minute figures: a fold over the *set* of trades, whatever their batches, order and repetitions.
+
+A trade counts once per id; of two with one id the earlier (session start, session, sequence) counts. Trades are ordered
+by (traded_at_ms, venue_sequence, tie_rank). Sums are exact. Many minutes are folded in one call, column by column.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from shared.domain.decimals import decimal_of_units
+from shared.domain.minute_trades import COLUMN_NAMES, MinuteTrades
+from shared.domain.trades import IntColumn
+
+_LIMB_BITS: Final = 24
+_LIMB_MASK: Final = (1 << _LIMB_BITS) - 1
+_ROWS_MAX: Final = 1 << (63 - 2 * _LIMB_BITS)  # so many limb products add up inside an int64
+
+
+class FoldedMinute(msgspec.Struct, frozen=True, kw_only=True):
+    """What the trades of one symbol and minute amount to. conflicts: ids that came again with other content."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: Decimal
+    quote_volume: Decimal
+    trade_count: int
+    conflicts: tuple[str, ...] = ()
+
+
+class _Rows(NamedTuple):
+    """All rows of all groups; every array has one entry per trade."""
+
+    group: IntColumn
+    arrival: IntColumn
+    columns: dict[str, npt.NDArray[Any]]
+
+    def take(self, index: Any) -> "_Rows":
+        return _Rows(self.group[index], self.arrival[index], {k: v[index] for k, v in self.columns.items()})
+
+
+def fold_minutes(groups: Sequence[Sequence[MinuteTrades]]) -> list[FoldedMinute]:
+    """Fold each group of pieces (one symbol and minute, never empty); result i belongs to group i."""
+    if not groups:
+        return []
+    scales = [_scales(group) for group in groups]
+    rows, conflicts = _unique_trades(_gather(groups, scales))
+    rows = _in_market_order(rows)
+    starts = np.searchsorted(rows.group, np.arange(len(groups)))
+    ends = np.append(starts[1:], len(rows.group))
+    price, quantity = rows.columns["price"], rows.columns["quantity_units"]
+    price_scale = np.array([scale[0] for scale in scales], dtype=np.float64)
+    price_units = np.rint(price * (10.0**price_scale)[rows.group]).astype(np.int64)
+    volume = _exact_sums(quantity, np.ones_like(quantity), starts)
+    quote = _exact_sums(quantity, price_units, starts)
+    figures = zip(
+        price[starts].tolist(),
+        np.maximum.reduceat(price, starts).tolist(),
+        np.minimum.reduceat(price, starts).tolist(),
+        price[ends - 1].tolist(),
+        (ends - starts).tolist(),
+        strict=True,
+    )
+    return [
+        FoldedMinute(
+            open=open_,
+            high=high,
+            low=low,
+            close=close,
+            volume=decimal_of_units(volume[number], scales[number][1]),
+            quote_volume=decimal_of_units(quote[number], scales[number][0] + scales[number][1]),
+            trade_count=count,
+            conflicts=conflicts.get(number, ()),
+        )
+        for number, (open_, high, low, close, count) in enumerate(figures)
+    ]
+
+
+def ordered_trades(pieces: Sequence[MinuteTrades]) -> dict[str, npt.NDArray[Any]]:
+    """The distinct trades of one symbol and minute in market order, as columns (quantities in the finest scale)."""
+    rows, _ = _unique_trades(_gather([pieces], [_scales(pieces)]))
+    return _in_market_order(rows).columns
+
+
+def _scales(group: Sequence[MinuteTrades]) -> tuple[int, int]:
+    """The finest (price, quantity) scale among the pieces: an instrument's step may change between sessions."""
+    return max(piece.price_scale for piece in group), max(piece.quantity_scale for piece in group)
+
+
+def _gather(groups: Sequence[Sequence[MinuteTrades]], scales: list[tuple[int, int]]) -> _Rows:
+    pieces = [piece for group in groups for piece in group]
+    lengths = [len(piece) for piece in pieces]
+    arrivals = {key: rank for rank, key in enumerate(sorted({piece.arrival for piece in pieces}))}
+    numbers = [number for number, group in enumerate(groups) for _ in group]
+    columns = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in COLUMN_NAMES}
+    finest = [scales[number][1] for number in numbers]
+    if any(piece.quantity_scale != scale for piece, scale in zip(pieces, finest, strict=True)):
+        factors = [10 ** (scale - piece.quantity_scale) for piece, scale in zip(pieces, finest, strict=True)]
+        units = columns["quantity_units"].astype(object) * np.repeat(np.array(factors, dtype=object), lengths)
+        columns["quantity_units"] = units.astype(np.int64)  # raises OverflowError rather than wrap
+    arrival = np.repeat(np.array([arrivals[piece.arrival] for piece in pieces]), lengths)
+    return _Rows(np.repeat(np.array(numbers), lengths), arrival, columns)
+
+
+def _unique_trades(rows: _Rows) -> tuple[_Rows, dict[int, tuple[str, ...]]]:
+    """Drop repeated ids, keeping the earliest arrival; name the ids that came again with other content."""
+    ids = rows.columns["trade_id"]
+    if _all_distinct(rows.group, ids):
+        return rows, {}
+    codes = np.unique(ids, return_inverse=True)[1] if ids.dtype == object else ids
+    order = np.lexsort((rows.arrival, codes, rows.group))
+    group, code = rows.group[order], codes[order]
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (group[1:] != group[:-1]) | (code[1:] != code[:-1])
+    winner = order[np.flatnonzero(first)[np.cumsum(first) - 1]]
+    differs = np.zeros(len(order), dtype=bool)
+    for name in ("price", "quantity_units", "traded_at_ms", "taker_is_buyer"):
+        column = rows.columns[name]
+        differs |= column[order] != column[winner]
+    found: dict[int, set[str]] = {}
+    for row in order[differs].tolist():
+        found.setdefault(int(rows.group[row]), set()).add(str(ids[row]))
+    return rows.take(np.sort(order[first])), {number: tuple(sorted(names)) for number, names in found.items()}
+
+
+def _all_distinct(group: IntColumn, ids: npt.NDArray[Any]) -> bool:
+    if ids.dtype == object:
+        return len(set(ids.tolist())) == len(ids)
+    # Numbered venues deliver ids in rising order: one pass shows that nothing repeats.
+    return bool(np.all((ids[1:] > ids[:-1]) | (group[1:] != group[:-1])))
+
+
+def _in_market_order(rows: _Rows) -> _Rows:
+    keys = (rows.columns["tie_rank"], rows.columns["venue_sequence"], rows.columns["traded_at_ms"], rows.group)
+    return rows.take(np.lexsort(keys))
+
+
+def _exact_sums(left: IntColumn, right: IntColumn, starts: IntColumn) -> list[int]:
+    """Sum of left x right (both >= 0) per run of rows, exact at any size: limb products added in int64, joined in int."""
+    if int(np.diff(starts, append=len(left)).max()) >= _ROWS_MAX:
+        products = left.astype(object) * right.astype(object)
+        return [int(total) for total in np.add.reduceat(products, starts)]
+    totals = [0] * len(starts)
+    for i, low in _limbs(left):
+        for j, high in _limbs(right):
+            shift = (i + j) * _LIMB_BITS
+            for number, part in enumerate(np.add.reduceat(low * high, starts).tolist()):
+                totals[number] += part << shift
+    return totals
+
+
+def _limbs(values: IntColumn) -> list[tuple[int, IntColumn]]:
+    count = max(1, -(-int(values.max()).bit_length() // _LIMB_BITS))
+    return [(number, (values >> (number * _LIMB_BITS)) & _LIMB_MASK) for number in range(count)]

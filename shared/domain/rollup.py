@@ -1,0 +1,58 @@
+"""Higher timeframes, rolled up from the next lower one."""
+
+from collections.abc import Sequence
+
+from shared.domain.candles import Candle, CandleQuality
+from shared.domain.checks import require
+from shared.domain.decimals import exact_sum
+from shared.domain.timeframe import Timeframe
+
+
+def roll_up(children: Sequence[Candle], timeframe: Timeframe) -> Candle:
+    """One candle of `timeframe` from all its children (candles of `timeframe.source`), oldest first.
+
+    Takes the worst child's quality, adds up missing minutes; the trade count is unknown where a child's is.
+    Raises InvalidValueError where a child is missing, misplaced or of another series.
+    """
+    _check_children(children, timeframe)
+    first, last = children[0], children[-1]
+    counts = [child.trade_count for child in children]
+    return Candle(
+        exchange=first.exchange,
+        symbol=first.symbol,
+        timeframe=timeframe,
+        open_time_ms=first.open_time_ms,
+        open=first.open,
+        high=max(child.high for child in children),
+        low=min(child.low for child in children),
+        close=last.close,
+        volume=exact_sum([child.volume for child in children]),
+        quote_volume=exact_sum([child.quote_volume for child in children]),
+        trade_count=None if None in counts else sum(count for count in counts if count is not None),
+        quality=_worst_quality(children),
+        missing_minutes=sum(child.missing_minutes for child in children),
+    )
+
+
+def _worst_quality(children: Sequence[Candle]) -> CandleQuality:
+    # `repaired` and `complete` rank equal; naming the repair keeps the roll-up's history honest.
+    return min(
+        (child.quality for child in children), key=lambda quality: (quality.rank, quality is not CandleQuality.REPAIRED)
+    )
+
+
+def _check_children(children: Sequence[Candle], timeframe: Timeframe) -> None:
+    source = timeframe.source
+    place = f"roll-up to {timeframe}"
+    require(source is not None and bool(children), "a roll-up needs children", len(children), place)
+    if source is None:
+        return
+    first = children[0]
+    expected = timeframe.duration_ms // source.duration_ms
+    require(len(children) == expected, f"{expected} candles of {source} are needed", len(children), place)
+    require(timeframe.closes_at(first.open_time_ms), f"must start on the {timeframe} grid", first.open_time_ms, place)
+    for number, child in enumerate(children):
+        same_series = (child.exchange, child.symbol, child.timeframe) == (first.exchange, first.symbol, source)
+        require(same_series, f"all children must be {source} candles of one series", child.symbol, place)
+        due_ms = first.open_time_ms + number * source.duration_ms
+        require(child.open_time_ms == due_ms, f"child {number} must open at {due_ms}", child.open_time_ms, place)

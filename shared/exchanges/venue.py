@@ -1,0 +1,74 @@
+"""What every venue folder offers the services, and what it declares about itself."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final, Protocol
+
+import msgspec
+
+from shared.domain.instruments import Instrument
+from shared.domain.timeframe import Timeframe
+
+
+class Kline(msgspec.Struct, frozen=True, kw_only=True):
+    """A closed candle as the venue publishes it; volumes exact, in base and quote."""
+
+    open_time_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: Decimal
+    quote_volume: Decimal
+    trade_count: int | None
+
+
+class VenueTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """A public trade as the venue's text gave it, before it becomes a row of a batch; checked by the parser."""
+
+    symbol: str
+    trade_id: int | str
+    price_text: str
+    quantity_text: str
+    traded_at_ms: int
+    taker_is_buyer: bool
+    venue_sequence: int
+
+
+class VenueRules(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts about a venue that code must not guess.
+
+    kline_opens_at_previous_close: its kline's open is the previous close, and high and low include it.
+    recent_trades_max:             newest trades one REST call gives; no paging when ids are not consecutive.
+    """
+
+    exchange: str
+    topic: str
+    kline_opens_at_previous_close: bool
+    ids_are_consecutive: bool
+    recent_trades_max: int
+    klines_max: int
+
+
+class VenueRest(Protocol):
+    """The venue's public REST. Every call has a deadline; failures raise TransientError, refusals PermanentError."""
+
+    rules: VenueRules
+
+    async def instruments(self, symbols: Sequence[str]) -> dict[str, Instrument]:
+        """Those of the symbols the venue trades, by symbol."""
+
+    async def recent_trades(self, symbol: str) -> list[VenueTrade]:
+        """The newest trades the venue gives, oldest first."""
+
+    async def klines(self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int) -> list[Kline]:
+        """Closed candles with start <= open time < end, oldest first, paging as needed; the forming one is left out."""
+
+    async def server_time_ms(self) -> int:
+        """The venue's clock."""
+
+    async def close(self) -> None:
+        """Release connections."""
+
+
+BYBIT_LINEAR: Final = "bybit-linear"

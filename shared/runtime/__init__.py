@@ -1,0 +1,1 @@
+"""The service skeleton: settings, configuration, logging, clock, adapters, consumer loop, graceful shutdown."""

@@ -1,0 +1,1 @@
+"""The one embedded file: connections, pragmas, group commit, migrations. Bus, store and cache stand on it."""
