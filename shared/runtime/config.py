@@ -1,0 +1,97 @@
+"""config/tracker.yaml: what the user chooses. Checked against this schema when a service starts and by `cst config check`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from shared.domain.errors import PermanentError
+from shared.domain.timeframe import Timeframe
+
+Name = Annotated[str, StringConstraints(pattern=r"^[^#:\s]+$")]
+
+
+class ConfigError(PermanentError):
+    """The configuration file is missing or breaks the schema; the text names file, place and rule."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VenueConfig(_Section):
+    """One venue and the symbols to follow there. The addresses override the venue's own (a simulator, a proxy)."""
+
+    symbols: tuple[Name, ...] = Field(min_length=1)
+    websocket_url: str | None = None
+    rest_url: str | None = None
+
+    @model_validator(mode="after")
+    def _unique(self) -> "VenueConfig":
+        repeated = sorted({symbol for symbol in self.symbols if self.symbols.count(symbol) > 1})
+        if repeated:
+            raise ValueError(f"symbols are listed twice: {', '.join(repeated)}")
+        return self
+
+
+class StrategyConfig(_Section):
+    """One strategy with its parameters; names and ranges of parameters are the strategy's own and checked by it."""
+
+    name: Name
+    enabled: bool = True
+    timeframe: Timeframe = Timeframe.M1
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    max_age_candles: int | None = Field(default=240, gt=0)
+    on_opposite: Literal["ignore", "close"] = "ignore"
+
+
+class ChatConfig(_Section):
+    """Where messages go. Without an id: the chat that TELEGRAM_CHAT_ID names."""
+
+    name: Name
+    id: int | str | None = None
+
+
+class TrackerConfig(_Section):
+    """The whole file."""
+
+    venues: dict[Name, VenueConfig] = Field(min_length=1)
+    strategies: tuple[StrategyConfig, ...] = Field(min_length=1)
+    chats: tuple[ChatConfig, ...] = (ChatConfig(name="default"),)
+
+    @model_validator(mode="after")
+    def _unique(self) -> "TrackerConfig":
+        for kind in ("strategies", "chats"):
+            names = [item.name for item in getattr(self, kind)]
+            if len(names) != len(set(names)):
+                raise ValueError(f"names of {kind} must be unique, were {', '.join(names)}")
+        return self
+
+    @property
+    def enabled_strategies(self) -> tuple[StrategyConfig, ...]:
+        """Those that run."""
+        return tuple(strategy for strategy in self.strategies if strategy.enabled)
+
+
+def load_config(path: Path | str) -> TrackerConfig:
+    """Read and check the file; raises ConfigError with every fault, one per line after the file's name."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror} (TRACKER_CONFIG names the file)") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        return TrackerConfig.model_validate(content)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}, was {_short(fault['input'])}"
+            for fault in error.errors()
+        ]
+        raise ConfigError(f"{path}: {'; '.join(faults)}") from error
+
+
+def _short(value: object, length_max: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= length_max else text[:length_max] + "…"
