@@ -123,6 +123,18 @@ async def test_real_rate_limits_hold_per_chat_and_per_group(server: TelegramServ
     assert 55 <= refusal.value._retry_after.total_seconds() <= 60
 
 
+async def test_the_global_limit_holds_across_chats(server: TelegramServer, bot: Bot) -> None:
+    others = range(2001, 2032)
+    for chat_id in others:
+        server.add_chat(chat_id)
+    server.set_rate_limits(RateLimits(factor=0.1))  # windows of 10 s, so that a slow machine changes nothing
+    for chat_id in others[:30]:
+        await bot.send_message(chat_id, "x")
+
+    with pytest.raises(RetryAfter):
+        await bot.send_message(others[30], "x")
+
+
 async def test_presses_need_their_button_and_calls_know_their_first_byte(server: TelegramServer, bot: Bot) -> None:
     before = time.monotonic_ns()
     sent = await bot.send_message(USER, "entry", reply_markup=CHART)

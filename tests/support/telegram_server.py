@@ -131,11 +131,10 @@ class TelegramServer(Inspection):
         return self._hub.state()
 
     def photo_bytes(self, sha256: str) -> bytes:
-        return next((p.content for p in self._hub.world.photos.values() if p.sha256 == sha256), None) or _no(sha256)
-
-
-def _no(sha256: str) -> bytes:
-    raise KeyError(sha256)
+        photo = self._hub.world.photo_of(sha256)
+        if photo is None:
+            raise KeyError(sha256)
+        return photo.content
 
 
 def main() -> None:
@@ -151,9 +150,12 @@ def main() -> None:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    server = TelegramServer(
-        chats=chats, token=options.token, port=options.port, state_path=options.state, seed=options.seed
-    )
+    try:
+        server = TelegramServer(
+            chats=chats, token=options.token, port=options.port, state_path=options.state, seed=options.seed
+        )
+    except (OSError, ValueError) as error:
+        parser.exit(2, f"cannot serve on port {options.port} with state {options.state}: {error}\n")
     with server:
         print(server.url, flush=True)  # noqa: T201 - the caller reads the address from this line
         stopped.wait()

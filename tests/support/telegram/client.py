@@ -18,6 +18,8 @@ _REPOSITORY = Path(__file__).resolve().parents[3]
 class TelegramControl(Inspection):
     """Questions and orders to a running server, over /control. Same questions as the in-process server's."""
 
+    poll_interval_s = 0.1  # a snapshot travels as JSON
+
     def __init__(self, url: str) -> None:
         self.url = url
         self._client = httpx.Client(base_url=url, timeout=10, trust_env=False)

@@ -66,10 +66,10 @@ class _Orders:
         return without_photo_bytes(self._hub.state())
 
     async def photo(self, http: HttpRequest) -> Any:
-        for photo in self._hub.world.photos.values():
-            if photo.sha256 == http.path_params["sha256"]:
-                return Response(photo.content, media_type=f"image/{photo.format}")
-        return Response(status_code=404)
+        photo = self._hub.world.photo_of(http.path_params["sha256"])
+        if photo is None:
+            return Response(status_code=404)
+        return Response(photo.content, media_type=f"image/{photo.format}")
 
     async def add_faults(self, http: HttpRequest) -> Any:
         rules = msgspec.json.decode(await http.body(), type=FaultRule | list[FaultRule])

@@ -111,7 +111,7 @@ class RateLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class RateLimiter:
-    """Sliding windows over accepted messages; a refused call does not count. Reads no clock."""
+    """Sliding windows over admitted messages; one refused for its rate does not count. Reads no clock."""
 
     def __init__(self, limits: RateLimits) -> None:
         self.limits = limits

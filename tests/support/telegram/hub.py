@@ -33,8 +33,9 @@ class FirstByte(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """Every call in order; the accepted ones also as JSON lines in a file, flushed as they happen, and their photos
-    beside it under `<file>.photos/`. A file that exists is continued."""
+    """Every call in order; the accepted ones also as JSON lines in a file, and their photos beside it under
+    `<file>.photos/`. A line is flushed when the effect took place, before the answer, so its `answer` is empty and
+    `fault` says what became of it. A file that exists is continued."""
 
     def __init__(self, path: Path | None) -> None:
         self._calls: list[Call] = []
@@ -50,7 +51,7 @@ class Journal:
         with self._lock:
             call = msgspec.structs.replace(call, sequence=len(self._calls))
             self._calls.append(call)
-            if self._file is not None and call.accepted and call.method.lower() != "getupdates":
+            if self._file is not None and call.accepted:
                 line = {**msgspec.to_builtins(call), "result": result}
                 self._file.write(msgspec.json.encode(line) + b"\n")
                 self._file.flush()
@@ -139,17 +140,17 @@ class Hub:
             first_byte_wall_ns=first_byte.wall_ns,
             done_monotonic_ns=0,
         )
-        if accepted and request.files:
-            self._keep_photos()
+        if accepted and isinstance(result, dict) and request.files:
+            self._keep_photo(result["photo"][0]["file_id"])
         return Outcome(result=result, refusal=refusal, fault=fault, sequence=self.journal.begin(call, result))
 
     def _admit(self, method: str, chat_id: int | None) -> None:
         if self._limiter is not None and chat_id is not None and method.lower() in _LIMITED:
             self._limiter.admit(chat_id, time.monotonic_ns())
 
-    def _keep_photos(self) -> None:
-        for photo in list(self.world.photos.values())[-1:]:
-            self.journal.keep_photo(f"{photo.sha256}.{photo.format}", photo.content)
+    def _keep_photo(self, file_id: str) -> None:
+        photo = self.world.photos[file_id]
+        self.journal.keep_photo(f"{photo.sha256}.{photo.format}", photo.content)
 
     def state(self) -> StateView:
         """A snapshot: the lists are copies, the records are the server's own."""

@@ -32,6 +32,8 @@ class StateView(msgspec.Struct, frozen=True, kw_only=True):
 class Inspection(ABC):
     """Questions answered from one snapshot."""
 
+    poll_interval_s = 0.02
+
     @abstractmethod
     def state(self) -> StateView:
         """A snapshot of everything."""
@@ -64,7 +66,7 @@ class Inspection(ABC):
         deadline = time.monotonic() + timeout_s
         while not holds(view := self.state()):
             _check(deadline, timeout_s, view)
-            time.sleep(0.02)
+            time.sleep(self.poll_interval_s)
         return view
 
     async def wait_until_async(self, holds: Callable[[StateView], Any], timeout_s: float = 10.0) -> StateView:
@@ -72,7 +74,7 @@ class Inspection(ABC):
         deadline = time.monotonic() + timeout_s
         while not holds(view := self.state()):
             _check(deadline, timeout_s, view)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(self.poll_interval_s)
         return view
 
 

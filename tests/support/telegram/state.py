@@ -57,7 +57,9 @@ class World:
         """The chat of an id or @username. Raises ApiError 400 `chat not found`."""
         if not reference:
             raise bad_request("chat_id is empty")
-        for chat_id, chat in self.chats.items():
+        with self.lock:
+            known = list(self.chats.items())
+        for chat_id, chat in known:
             if reference == str(chat_id) or (reference[0] == "@" and chat.get("username") == reference[1:]):
                 return chat
         raise bad_request("chat not found")
@@ -70,6 +72,13 @@ class World:
             reason = "bot was blocked by the user" if private else f"bot was kicked from the {chat['type']} chat"
             raise ApiError(403, f"Forbidden: {reason}")
         return chat
+
+    # --- photos
+
+    def photo_of(self, sha256: str) -> Photo | None:
+        """The uploaded picture with this digest."""
+        with self.lock:
+            return next((photo for photo in self.photos.values() if photo.sha256 == sha256), None)
 
     # --- messages
 

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tests.support.telegram.content import Request
 from tests.support.telegram.control import control_routes
-from tests.support.telegram.errors import ApiError
+from tests.support.telegram.errors import ApiError, bad_request
 from tests.support.telegram.faults import AFTER_THE_EFFECT, FaultRule
 from tests.support.telegram.hub import FirstByte, Hub, refuse_by
 
@@ -99,7 +99,10 @@ class BotApiServer:
         self._loop = asyncio.get_running_loop()
         connection: Connection = http.scope[_CONNECTION]
         first_byte = connection.first_byte or FirstByte.now()
-        request = await _read(http)
+        try:
+            request = await _read(http)
+        except msgspec.DecodeError as error:
+            return _refused(bad_request(f"can't parse JSON object: {error}"))
         method = http.path_params["method"]
         if http.path_params["token"] != self._hub.token:
             return _refused(ApiError(401, "Unauthorized"))
@@ -188,7 +191,7 @@ async def _read(http: HttpRequest) -> Request:
     parameters: dict[str, Any] = dict(http.query_params)
     files: dict[str, bytes] = {}
     if http.headers.get("content-type", "").startswith("application/json"):
-        parameters |= msgspec.json.decode(await http.body() or b"{}")
+        parameters |= msgspec.json.decode(await http.body() or b"{}", type=dict[str, Any])
         return Request(parameters, files)
     async with http.form() as form:
         for name, value in form.multi_items():
