@@ -1,0 +1,276 @@
+"""The bus inside one process: the same contract without a file. With encode=False events pass as the objects they are."""
+
+import asyncio
+import heapq
+from collections.abc import Sequence
+from itertools import count
+from typing import Final
+
+import msgspec
+
+from shared.bus.port import DeadLetter, Delivery
+from shared.domain.checks import require
+from shared.domain.errors import PermanentError, TransientError
+from shared.domain.events import Event
+from shared.domain.topology import Subscription, Topology
+from shared.domain.wall_clock import WallClock
+from shared.domain.wire import decode_event, encode_event, event_attributes
+
+_POLL_SECONDS: Final = 0.005  # a clock that is moved by hand tells nobody
+_HOUR_MS: Final = 3_600_000
+
+
+class _Message(msgspec.Struct, eq=False):
+    """A published message. Exactly one of data and event is there: bytes when encoded, else the object."""
+
+    number: int
+    topic: str
+    published_at_ms: int
+    attributes: dict[str, str]
+    data: bytes | None
+    event: Event | None
+    open_deliveries: int
+
+    def wire(self) -> bytes:
+        """Its bytes."""
+        if self.data is not None:
+            return self.data
+        assert self.event is not None  # noqa: S101 - for the type checker: one of the two is there
+        return encode_event(self.event)
+
+
+class _Pending(msgspec.Struct, eq=False):
+    """A message that one subscription has not acknowledged. lease: which pull holds it, 0 for none."""
+
+    message: _Message
+    visible_at_ms: int
+    attempts: int = 0
+    lease: int = 0
+
+
+class _Queue:
+    """What waits for one subscription; the heap may hold outdated entries, which are skipped."""
+
+    def __init__(self, declared: Subscription) -> None:
+        self.declared = declared
+        self.pending: dict[int, _Pending] = {}
+        self.ready: list[tuple[int, int]] = []
+        self.dead: list[DeadLetter] = []
+        self.arrived = asyncio.Event()
+
+    def show(self, pending: _Pending, visible_at_ms: int) -> None:
+        """Make it visible from then on."""
+        pending.visible_at_ms = visible_at_ms
+        heapq.heappush(self.ready, (visible_at_ms, pending.message.number))
+        self.arrived.set()
+
+    def due_at_ms(self) -> int | None:
+        """When the next one may be pulled, None when there is none."""
+        while self.ready:
+            visible_at_ms, number = self.ready[0]
+            pending = self.pending.get(number)
+            if pending is not None and pending.visible_at_ms == visible_at_ms:
+                return visible_at_ms
+            heapq.heappop(self.ready)
+        return None
+
+    def held(self, delivery: Delivery) -> _Pending | None:
+        """The pending message if the delivery's lease is still the one that holds it."""
+        pending = self.pending.get(int(delivery.message_id))
+        return pending if pending is not None and str(pending.lease) == delivery.token else None
+
+    def settle(self, pending: _Pending) -> None:
+        """It needs no further delivery."""
+        pending.message.open_deliveries -= 1
+        del self.pending[pending.message.number]
+
+    def bury(self, pending: _Pending, reason: str, now_ms: int) -> None:
+        """Move it to the dead letters."""
+        message = pending.message
+        self.settle(pending)
+        self.dead.append(
+            DeadLetter(
+                subscription=self.declared.name,
+                message_id=str(message.number),
+                data=message.wire(),
+                attributes=message.attributes,
+                reason=reason,
+                dead_at_ms=now_ms,
+            )
+        )
+
+
+class MemoryBus:
+    """The bus port in memory; deterministic: order by visibility, then publication; leases by the given clock."""
+
+    def __init__(self, topology: Topology, clock: WallClock, *, encode: bool = True) -> None:
+        self._topology = topology
+        self._clock = clock
+        self._encode = encode
+        self._closed = False
+        self._numbers = count(1)
+        self._leases = count(1)
+        self._queues = {item.name: _Queue(item) for item in topology.subscriptions}
+        self._readers = {
+            topic.name: [self._queues[item.name] for item in topology.subscriptions_of(topic.name)]
+            for topic in topology.topics
+        }
+        self._kept: list[_Message] = []  # without bytes and events, only to say what a broker would prune
+
+    async def publish(self, topic: str, events: Sequence[Event]) -> None:
+        """Every subscription of the topic has it when this returns."""
+        for event in events:
+            data = encode_event(event) if self._encode else None
+            self._add(topic, data, None if self._encode else event, event_attributes(event))
+        self._topology.subscriptions_of(topic)  # an undeclared topic is refused, with nothing to publish too
+
+    async def publish_raw(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        """Bytes as a foreign publisher might send them."""
+        self._add(topic, data, None, attributes)
+
+    async def pull(self, subscription: str, *, max_messages: int, wait_seconds: float) -> list[Delivery]:
+        """Leases by the clock, waits by the event loop."""
+        queue = self._queue(subscription)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_seconds
+        while not self._closed:
+            deliveries = self._lease(queue, max_messages)
+            remaining = deadline - loop.time()
+            if deliveries or remaining <= 0:
+                return deliveries
+            queue.arrived.clear()
+            await _set_within(queue.arrived, remaining if queue.due_at_ms() is None else min(remaining, _POLL_SECONDS))
+        return []
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Forgets those still under the lease of their pull."""
+        for delivery in deliveries:
+            queue = self._queue(delivery.subscription)
+            pending = queue.held(delivery)
+            if pending is not None:
+                queue.settle(pending)
+
+    async def release(self, deliveries: Sequence[Delivery], *, delay_seconds: float) -> None:
+        """The attempt counts."""
+        visible_at_ms = self._clock.wall_ms() + round(delay_seconds * 1000)
+        for delivery in deliveries:
+            queue = self._queue(delivery.subscription)
+            pending = queue.held(delivery)
+            if pending is not None:
+                pending.lease = 0
+                queue.show(pending, visible_at_ms)
+
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """A no-op when its lease is another's now."""
+        queue = self._queue(delivery.subscription)
+        pending = queue.held(delivery)
+        if pending is not None:
+            queue.bury(pending, reason, self._clock.wall_ms())
+
+    async def dead_letters(self, subscription: str, *, limit: int = 100) -> list[DeadLetter]:
+        """In the order in which they died."""
+        return self._queue(subscription).dead[:limit]
+
+    async def backlog(self, subscription: str) -> int:
+        """Exact."""
+        return len(self._queue(subscription).pending)
+
+    async def refuse(self, subscription: str, data: bytes, attributes: dict[str, str], reason: str) -> None:
+        """Its message id is "refused-<number>"."""
+        queue = self._queue(subscription)
+        queue.dead.append(
+            DeadLetter(
+                subscription=subscription,
+                message_id=f"refused-{next(self._numbers)}",
+                data=data,
+                attributes=attributes,
+                reason=reason,
+                dead_at_ms=self._clock.wall_ms(),
+            )
+        )
+
+    async def prune(self) -> int:
+        """Acknowledged messages are only counted here: nothing refers to them, memory is free already."""
+        now_ms = self._clock.wall_ms()
+        retention_ms = {topic.name: topic.retention_hours * _HOUR_MS for topic in self._topology.topics}
+        kept = [
+            message
+            for message in self._kept
+            if message.open_deliveries or message.published_at_ms >= now_ms - retention_ms[message.topic]
+        ]
+        pruned = len(self._kept) - len(kept)
+        self._kept = kept
+        return pruned
+
+    async def close(self) -> None:
+        """Pending pulls return empty."""
+        self._closed = True
+        for queue in self._queues.values():
+            queue.arrived.set()
+
+    def _add(self, topic: str, data: bytes | None, event: Event | None, attributes: dict[str, str]) -> None:
+        if self._closed:
+            raise TransientError("the bus is closed: the service is shutting down")
+        readers = self._readers.get(topic)
+        require(readers is not None, "topics are declared in infra/topology.yaml", topic, "bus")
+        now_ms = self._clock.wall_ms()
+        message = _Message(next(self._numbers), topic, now_ms, attributes, data, event, len(readers or ()))
+        if self._encode:
+            self._kept.append(message)
+        for queue in readers or ():
+            pending = queue.pending[message.number] = _Pending(message, now_ms)
+            queue.show(pending, now_ms)
+
+    def _lease(self, queue: _Queue, max_messages: int) -> list[Delivery]:
+        now_ms = self._clock.wall_ms()
+        lease = next(self._leases)
+        deliveries: list[Delivery] = []
+        while len(deliveries) < max_messages:
+            due_ms = queue.due_at_ms()
+            if due_ms is None or due_ms > now_ms:
+                break
+            pending = queue.pending[heapq.heappop(queue.ready)[1]]
+            delivery = self._deliver(queue, pending, lease, now_ms)
+            if delivery is not None:
+                deliveries.append(delivery)
+        return deliveries
+
+    def _deliver(self, queue: _Queue, pending: _Pending, lease: int, now_ms: int) -> Delivery | None:
+        """Lease one message; None where it was dead-lettered instead."""
+        pending.attempts += 1
+        attempts_max = queue.declared.max_delivery_attempts
+        if pending.attempts > attempts_max:
+            queue.bury(pending, f"not acknowledged in {attempts_max} attempts", now_ms)
+            return None
+        message = pending.message
+        try:
+            event = message.event or decode_event(message.wire(), message.attributes)
+        except PermanentError as error:
+            queue.bury(pending, str(error), now_ms)
+            return None
+        pending.lease = lease
+        ends_at_ms = now_ms + queue.declared.ack_deadline_seconds * 1000
+        pending.visible_at_ms = ends_at_ms
+        heapq.heappush(queue.ready, (ends_at_ms, message.number))
+        return Delivery(
+            subscription=queue.declared.name,
+            message_id=str(message.number),
+            event=event,
+            attributes=message.attributes,
+            attempt=pending.attempts,
+            token=str(lease),
+        )
+
+    def _queue(self, subscription: str) -> _Queue:
+        queue = self._queues.get(subscription)
+        if queue is None:
+            self._topology.subscription(subscription)  # raises, naming it
+            raise AssertionError(subscription)
+        return queue
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except asyncio.TimeoutError:
+        return

@@ -1,0 +1,126 @@
+"""The database of the embedded set: one SQLite file in WAL mode, written by several processes at once."""
+
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+from shared.sqlite.checkpointer import Checkpointer
+from shared.sqlite.database import Database, registered_names
+from shared.sqlite.errors import translated
+from shared.sqlite.file_lock import FileLock
+from shared.sqlite.promises import promise_of
+from shared.sqlite.readers import Readers
+from shared.sqlite.schema import migrate
+from shared.sqlite.watcher import DueProbe, Watcher
+from shared.sqlite.writer import Writer, closed_error
+
+_BUSY_TIMEOUT_SECONDS: Final = 30.0  # a backstop: processes queue at the file lock
+_READERS: Final = 2
+# A thread that comes back from SQLite, file lock in hand, waits at most this long for a busy interpreter (default 5 ms).
+_SWITCH_INTERVAL_SECONDS: Final = 0.0005
+
+Result = TypeVar("Result")
+
+
+class FileDatabase(Database):
+    """A writing thread, reading threads, a watcher and a checkpointer over one file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self._closed = False
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL_SECONDS))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # One descriptor each: flock does not tell threads apart that share one.
+            self._write_lock = FileLock(f"{path}.lock")
+            self._start_up_lock = FileLock(f"{path}.lock")
+            writing = self._prepare()
+            self._watcher = Watcher(self._connect(reading=True))
+            self._readers = Readers(lambda: self._connect(reading=True), self.path, _READERS)
+            self._checkpointer = Checkpointer(self._connect(), self.path)
+            self._writer = Writer(writing, self._write_lock, self.path, self._watcher.notify)
+        except (sqlite3.Error, OSError) as error:
+            raise translated(error, self.path) from error
+
+    async def read(self, operation: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Run it on a reading thread."""
+        self._check_open()
+        promise = promise_of(operation)
+        self._readers.submit(promise)
+        return cast("Result", await promise.future)
+
+    async def write(
+        self, operation: Callable[[sqlite3.Connection], Result], *, fully_synchronous: bool = False
+    ) -> Result:
+        """Run it on the writing thread, in one transaction with whatever else is queued."""
+        self._check_open()
+        promise = promise_of(operation, fully_synchronous=fully_synchronous)
+        self._writer.submit(promise)
+        return cast("Result", await promise.future)
+
+    async def wait_until_due(self, probe: DueProbe, now_ms: Callable[[], int], timeout_seconds: float) -> bool:
+        """Polled by the watcher, off the event loop."""
+        self._check_open()
+        return await self._watcher.wait(probe, now_ms, timeout_seconds)
+
+    def release_waiters(self) -> None:
+        """Through the watcher."""
+        self._watcher.release_all()
+
+    def name_ids(self, kind: str, names: Sequence[str]) -> dict[str, int]:
+        """In a short transaction of its own connection; most starts find all names there and write nothing."""
+        self._check_open()
+        try:
+            connection = self._connect()
+            try:
+                known = dict(connection.execute("SELECT name, id FROM names WHERE kind = ?", (kind,)).fetchall())
+                if all(name in known for name in names):
+                    return {name: known[name] for name in names}
+                with self._start_up_lock.held(), connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    return registered_names(connection, kind, names)
+            finally:
+                connection.close()
+        except (sqlite3.Error, OSError) as error:
+            raise translated(error, self.path) from error
+
+    async def close(self) -> None:
+        """Threads end after their queues; the last process that closes leaves one file without a log."""
+        if self._closed:
+            return
+        self._closed = True
+        self._watcher.close()
+        self._readers.close()
+        self._checkpointer.close()
+        self._writer.close()
+        self._write_lock.close()
+        self._start_up_lock.close()
+
+    def _prepare(self) -> sqlite3.Connection:
+        with self._start_up_lock.held():
+            connection = self._connect()
+            migrate(connection, self.path)
+        return connection
+
+    def _connect(self, *, reading: bool = False) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path,
+            isolation_level=None,
+            check_same_thread=False,  # made here, used by one thread each
+            cached_statements=512,
+            timeout=_BUSY_TIMEOUT_SECONDS,
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA cache_size = -8000")
+        if reading:
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed_error(self.path)
