@@ -1,0 +1,143 @@
+"""The `cst` command. Heavy imports stand inside the commands, so that `cst --help` is quick."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from shared.domain.errors import PermanentError, TransientError
+from shared.runtime.settings import read_env_file
+
+app = typer.Typer(
+    name="cst",
+    help="Crypto Signal Tracker: run it, look into it, replay the past through it. Not financial advice.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+services_app = typer.Typer(
+    help="Run the services of this machine (start_services.sh calls these).", no_args_is_help=True
+)
+config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
+schemas_app = typer.Typer(help="JSON Schemas of the events.", no_args_is_help=True)
+app.add_typer(services_app, name="services")
+app.add_typer(config_app, name="config")
+app.add_typer(schemas_app, name="schemas")
+
+SCHEMAS_DIR = Path(__file__).resolve().parents[1] / "infra" / "schemas"
+
+
+@services_app.command("demo")
+def services_demo(
+    speed: Annotated[float, typer.Option(help="Market seconds per second.", envvar="DEMO_SPEED", min=0.1, max=60)] = 20,
+    port: Annotated[int, typer.Option(help="Port of the simulator.", envvar="SIMULATOR_PORT")] = 8790,
+) -> None:
+    """A simulated market on this machine: candles, signals, messages, charts. Ctrl-C ends it."""
+    _run_mode("demo", speed=speed, port=port)
+
+
+@services_app.command("live")
+def services_live() -> None:
+    """The exchanges of config/tracker.yaml; Telegram when a token is set. Ctrl-C ends it."""
+    _run_mode("live", speed=1, port=0)
+
+
+def _run_mode(mode: str, *, speed: float, port: int) -> NoReturn:
+    from cli.supervisor.plan import make_plan
+    from cli.supervisor.run import run
+
+    sys.exit(run(make_plan(mode, speed=speed, simulator_port=port)))
+
+
+@services_app.command("stop")
+def services_stop() -> None:
+    """End every service that was started in this folder, demo and live."""
+    from cli.supervisor.plan import SERVICES, mode_data_dir
+    from cli.supervisor.processes import stop_all, stop_supervisors
+
+    run_dirs = [mode_data_dir(mode) / "run" for mode in ("demo", "live")]
+    lines = stop_supervisors(run_dirs)
+    lines += [line for run_dir in run_dirs for line in stop_all(run_dir, SERVICES)]
+    print("\n".join(lines) or "nothing runs here")
+
+
+@services_app.command("status")
+def services_status() -> None:
+    """What runs: PIDs, memory, watermark ages, backlog of the disk. Exit status 1 when something is down."""
+    from cli.supervisor.status import print_status
+
+    sys.exit(print_status())
+
+
+@config_app.command("check")
+def config_check(
+    path: Annotated[Path, typer.Argument(help="The file.", envvar="TRACKER_CONFIG")] = Path("config/tracker.yaml"),
+) -> None:
+    """Check the file against its schema, and every strategy's parameters against the strategy."""
+    from shared.runtime.config import load_config
+    from shared.strategies.registry import build_strategy
+
+    config = load_config(path)
+    for strategy in config.strategies:
+        build_strategy(strategy.name, strategy.timeframe, strategy.parameters)
+    symbols = sum(len(venue.symbols) for venue in config.venues.values())
+    names = ", ".join(strategy.name for strategy in config.enabled_strategies)
+    print(f"{path}: valid; {len(config.venues)} venue(s), {symbols} symbols, strategies: {names}")
+
+
+@schemas_app.command("write")
+def schemas_write() -> None:
+    """Write infra/schemas/ anew from the event types."""
+    from cli.schemas import write_schemas
+
+    for file in write_schemas(SCHEMAS_DIR):
+        print(file.name)
+
+
+@app.command("compile-kernels")
+def compile_kernels() -> None:
+    """Compile every kernel into the cache, so that no service compiles while it serves."""
+    from cli.supervisor.plan import use_kernel_cache
+
+    use_kernel_cache()
+    from cli.replay.reader import warm_up as warm_up_reader
+    from shared.strategies.registry import warm_up
+
+    compiled = [*warm_up(), *warm_up_reader()]
+    print(f"kernels ready: {', '.join(compiled)}")
+
+
+@app.command("replay")
+def replay(
+    trades: Annotated[Path, typer.Option(help="Tape: CSV or CSV.gz with event_time, symbol, trade_id, price, ...")],
+    exchange: Annotated[str, typer.Option(help="Venue and market of the tape, e.g. binance-spot.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to; created when absent.")],
+    strategy: Annotated[list[str] | None, typer.Option(help="Only these strategies of the configuration.")] = None,
+    timeframes: Annotated[str, typer.Option(help="Candles to write, e.g. 1m,5m; all by default.")] = "",
+    config: Annotated[Path, typer.Option(help="Configuration.", envvar="TRACKER_CONFIG")] = Path("config/tracker.yaml"),
+) -> None:
+    """Run the services' own cores over a recorded tape: candles, decisions, signals and messages as files."""
+    from cli.supervisor.plan import use_kernel_cache
+
+    use_kernel_cache()
+    from cli.replay.command import run_replay
+
+    run_replay(
+        trades=trades,
+        exchange=exchange,
+        out=out,
+        strategy_names=strategy or [],
+        timeframes=timeframes,
+        config_file=config,
+    )
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command; every expected failure is one line on standard error and exit status 2."""
+    read_env_file(Path(".env"))
+    try:
+        return app(arguments)
+    except (PermanentError, TransientError, OSError) as error:
+        print(f"cst: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,192 @@
+"""Start a plan, keep it running, show it, stop it."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+from cli.supervisor.plan import SERVICES, ProcessPlan, RunPlan
+from cli.supervisor.processes import (
+    check_port_free,
+    last_log_line,
+    refuse_second_start,
+    spawn,
+    start_lock,
+    stop_all,
+)
+from cli.supervisor.screen import Screen, pump_lines
+from cli.supervisor.view import TrackerView
+from shared.domain.errors import PermanentError, TransientError
+from shared.runtime.clock import ScaledClock
+from shared.runtime.config import load_config
+
+READY_SECONDS_MAX: Final = 30.0
+RESTARTS_MAX: Final = 5
+REFRESH_SECONDS: Final = 0.5
+FRONT: Final = SERVICES[-1]
+
+
+def run(plan: RunPlan) -> int:
+    """Run the plan until it is interrupted; returns the exit status. Every failure is a PermanentError of one line."""
+    load_config(os.environ.get("TRACKER_CONFIG", "config/tracker.yaml"))
+    with start_lock(plan.run_dir):
+        refuse_second_start(plan.run_dir)
+        for process in plan.processes:
+            if process.port is not None:
+                check_port_free(process.port, f"{process.name.upper()}_PORT")
+        if plan.mode == "demo":
+            _empty(plan)
+        screen = Screen(plan.headline, plan.market_speed)
+        try:
+            return asyncio.run(Supervisor(plan, screen).run())
+        finally:
+            screen.stop()
+            for line in stop_all(plan.run_dir, SERVICES):
+                screen.line(f"[dim]{line}[/dim]")
+
+
+def _empty(plan: RunPlan) -> None:
+    """The demo begins on an empty store and an empty outbox folder each time."""
+    for child in plan.data_dir.iterdir():
+        if child != plan.run_dir:
+            shutil.rmtree(child) if child.is_dir() else child.unlink()
+    if plan.outbox_dir.is_dir():
+        for picture in plan.outbox_dir.glob("*.png"):
+            picture.unlink()
+
+
+class Supervisor:
+    """Starts the processes in order, each once the one before is ready; restarts what dies, a bounded number of times."""
+
+    def __init__(self, plan: RunPlan, screen: Screen) -> None:
+        self._plan = plan
+        self._screen = screen
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._restarts: dict[str, int] = {}
+        self._stopping = asyncio.Event()
+        environment = plan.processes[-1].environment
+        config = load_config(os.environ.get("TRACKER_CONFIG", "config/tracker.yaml"))
+        clock = ScaledClock(
+            origin_wall_ms=int(environment.get("MARKET_CLOCK_ORIGIN_WALL_MS") or 0),
+            origin_market_ms=int(environment.get("MARKET_CLOCK_ORIGIN_MARKET_MS") or 0),
+            speed=plan.market_speed,
+        )
+        self._view = TrackerView(plan.data_dir / "tracker.db", config, clock)
+
+    async def run(self) -> int:
+        """Until SIGINT or SIGTERM; 0 then."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stopping.set)
+        self._screen.start()
+        started = time.monotonic()
+        try:
+            *background, front = self._plan.processes
+            for process in background:
+                await self._start(process, started)
+            front_task = asyncio.ensure_future(self._front(front))
+            await self._watch(background)
+            await front_task
+        finally:
+            await self._view.close()
+        return 0
+
+    async def _start(self, plan: ProcessPlan, started: float) -> None:
+        if self._stopping.is_set():
+            return
+        child = spawn(plan, self._plan.run_dir)
+        self._children[plan.name] = child
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while not self._stopping.is_set() and not await self._ready(plan, child.pid):
+            if child.poll() is not None:
+                raise PermanentError(f"{plan.name} ended at its start: {_reason(plan.log_file)}")
+            if time.monotonic() > deadline:
+                raise PermanentError(
+                    f"{plan.name} was not ready within {READY_SECONDS_MAX:g} s: see {plan.log_file} "
+                    f"(last line: {last_log_line(plan.log_file)})"
+                )
+            await asyncio.sleep(0.05)
+        self._screen.line(f"[dim]{plan.name} ready after {time.monotonic() - started:.1f} s (PID {child.pid})[/dim]")
+
+    async def _ready(self, plan: ProcessPlan, pid: int) -> bool:
+        if plan.port is not None:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", plan.port)
+            except OSError:
+                return False
+            writer.close()
+            return True
+        try:
+            status = (await self._view.statuses((plan.name,))).get(plan.name, {})
+        except TransientError:
+            return False
+        return status.get("pid") == pid
+
+    async def _front(self, plan: ProcessPlan) -> None:
+        """The notifier runs in front: its lines are the screen's messages."""
+        while not self._stopping.is_set():
+            read_end, write_end = os.pipe()
+            child = spawn(plan, self._plan.run_dir, output=write_end)
+            os.close(write_end)
+            self._children[plan.name] = child
+            await _pump(read_end, self._screen, child, self._stopping)
+            if not self._stopping.is_set() and not self._may_restart(plan):
+                self._stopping.set()
+
+    async def _watch(self, background: list[ProcessPlan]) -> None:
+        while not self._stopping.is_set():
+            for plan in background:
+                if self._children[plan.name].poll() is not None:
+                    if not self._may_restart(plan):
+                        self._stopping.set()
+                        break
+                    self._children[plan.name] = spawn(plan, self._plan.run_dir)
+            await self._refresh()
+            try:
+                await asyncio.wait_for(self._stopping.wait(), timeout=REFRESH_SECONDS)
+            except TimeoutError:
+                continue
+
+    def _may_restart(self, plan: ProcessPlan) -> bool:
+        """Count a death and say it; False after too many, so that a broken service does not spin for ever."""
+        count = self._restarts[plan.name] = self._restarts.get(plan.name, 0) + 1
+        reason = _reason(plan.log_file)
+        if count > RESTARTS_MAX:
+            self._screen.line(f"[bold red]{plan.name} ended {count} times, giving up: {reason}[/bold red]")
+            return False
+        self._screen.line(f"[yellow]{plan.name} ended, started again ({count}): {reason}[/yellow]")
+        return True
+
+    async def _refresh(self) -> None:
+        try:
+            statuses = await self._view.statuses(SERVICES)
+            watermark_ms = statuses.get("ingestion", {}).get("watermark_ms")
+            watermarks = dict.fromkeys(self._view.exchanges, watermark_ms) if watermark_ms else {}
+            self._screen.update(await self._view.symbols(watermarks), statuses, self._view.clock.market_ms())
+        except TransientError as error:
+            self._screen.line(f"[yellow]{error}[/yellow]")
+
+
+async def _pump(read_end: int, screen: Screen, child: subprocess.Popen[bytes], stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=1 << 20)
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", closefd=True)
+    )
+    lines = asyncio.ensure_future(pump_lines(reader, screen))
+    stop = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({lines, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if stop.done():
+        child.terminate()
+        await asyncio.wait({lines}, timeout=10)
+    stop.cancel()
+    lines.cancel()
+    transport.close()
+
+
+def _reason(log_file: Path) -> str:
+    return last_log_line(log_file) or f"no word in {log_file}"

@@ -1,0 +1,95 @@
+"""`status`: what runs in this folder."""
+
+import asyncio
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from cli.supervisor.plan import SERVICES, mode_data_dir
+from cli.supervisor.processes import RunningProcess, read_running
+from cli.supervisor.view import TrackerView
+from shared.domain.errors import PermanentError, TransientError
+from shared.runtime.clock import ScaledClock
+from shared.runtime.config import load_config
+
+_MEGABYTE = 1_000_000
+
+
+def print_status() -> int:
+    """Print a table per mode that has run here; 0 when every process of a running mode is alive, else 1."""
+    console = Console()
+    found = False
+    healthy = True
+    for mode in ("demo", "live"):
+        data_dir = mode_data_dir(mode)
+        running = read_running(data_dir / "run")
+        if not running:
+            continue
+        found = True
+        healthy = healthy and all(process.alive for process in running)
+        console.print(_table(mode, running, _reports(data_dir)))
+        console.print(_disk_line(data_dir))
+    if not found:
+        console.print("nothing runs here: ./start_services.sh demo")
+    return 0 if found and healthy else 1
+
+
+def _reports(data_dir: Path) -> dict[str, dict[str, Any]]:
+    database_file = data_dir / "tracker.db"
+    if not database_file.is_file():
+        return {}
+
+    async def read() -> dict[str, dict[str, Any]]:
+        config = load_config(os.environ.get("TRACKER_CONFIG", "config/tracker.yaml"))
+        view = TrackerView(database_file, config, ScaledClock())
+        try:
+            return await view.statuses(SERVICES)
+        finally:
+            await view.close()
+
+    try:
+        return asyncio.run(read())
+    except (PermanentError, TransientError):
+        return {}
+
+
+def _table(mode: str, running: list[RunningProcess], reports: dict[str, dict[str, Any]]) -> Table:
+    table = Table(title=mode, title_justify="left")
+    for name in ("service", "PID", "state", "up", "memory", "reports"):
+        table.add_column(name)
+    for process in running:
+        report = reports.get(process.name, {})
+        facts = ", ".join(
+            f"{key} {_short(value)}"
+            for key, value in report.items()
+            if key not in {"pid", "at_ms"} and value is not None
+        )
+        table.add_row(process.name, str(process.pid), *_vitals(process), facts)
+    return table
+
+
+def _vitals(process: RunningProcess) -> tuple[str, str, str]:
+    if not process.alive:
+        return "[red]down[/red]", "-", "-"
+    up_s = int(time.time() - process.started_at_s)
+    try:
+        memory = psutil.Process(process.pid).memory_info().rss / _MEGABYTE
+    except psutil.NoSuchProcess:
+        return "[red]down[/red]", "-", "-"
+    return "[green]up[/green]", f"{up_s // 60} min {up_s % 60} s", f"{memory:.0f} MB"
+
+
+def _disk_line(data_dir: Path) -> str:
+    used = sum(file.stat().st_size for file in data_dir.rglob("*") if file.is_file())
+    free = shutil.disk_usage(data_dir).free
+    return f"disk: {used / _MEGABYTE:.1f} MB in {data_dir}, {free / _MEGABYTE / 1000:.1f} GB free"
+
+
+def _short(value: object) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,89 @@
+"""What the screen and `status` know, read from the one file: candles, coverage ages, open signals, status reports."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shared.cache.port import Cache
+from shared.cache.sqlite import SqliteCache
+from shared.domain.candles import Candle
+from shared.domain.errors import TransientError
+from shared.domain.signals import Signal, SignalStatus
+from shared.domain.timeframe import Timeframe
+from shared.runtime.clock import ScaledClock
+from shared.runtime.config import TrackerConfig
+from shared.runtime.topology import load_topology
+from shared.sqlite.database import Database
+from shared.store.candles import CandleStore
+from shared.store.signals import SignalStore
+from shared.store.sqlite import SqliteStore
+
+
+class SymbolView(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the table. watermark_ms: how far trades are vouched for; None before the first."""
+
+    exchange: str
+    symbol: str
+    candle: Candle | None
+    watermark_ms: int | None
+    open_signals: tuple[Signal, ...]
+
+
+class TrackerView:
+    """Reads the state of the services from their one file; writes nothing."""
+
+    def __init__(self, database_file: Path, config: TrackerConfig, clock: ScaledClock) -> None:
+        self._database = Database.open(database_file)
+        store = SqliteStore(self._database, load_topology(), clock)
+        self._candles = CandleStore(store)
+        self._signals = SignalStore(store)
+        self._cache: Cache = SqliteCache(self._database, clock)
+        self._config = config
+        self.clock = clock
+
+    async def statuses(self, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+        """The latest report of each service that reports."""
+        found = {}
+        for name in names:
+            value = await self._cache.get(f"status:{name}")
+            if value is not None:
+                found[name] = msgspec.json.decode(value, type=dict[str, Any])
+        return found
+
+    async def symbols(self, watermarks_ms: dict[str, int]) -> list[SymbolView]:
+        """One view per configured symbol, in the order of the configuration."""
+        now_ms = self.clock.market_ms()
+        return [
+            await self._symbol(exchange, symbol, now_ms, watermarks_ms.get(exchange))
+            for exchange, venue in self._config.venues.items()
+            for symbol in venue.symbols
+        ]
+
+    async def _symbol(self, exchange: str, symbol: str, now_ms: int, watermark_ms: int | None) -> SymbolView:
+        try:
+            recent = await self._candles.last(
+                exchange, symbol, Timeframe.M1, count=10, before_ms=now_ms + Timeframe.M1.duration_ms
+            )
+            signals = [
+                await self._signals.open_signal(strategy.name, exchange, symbol)
+                for strategy in self._config.enabled_strategies
+            ]
+        except TransientError:
+            return SymbolView(exchange=exchange, symbol=symbol, candle=None, watermark_ms=watermark_ms, open_signals=())
+        return SymbolView(
+            exchange=exchange,
+            symbol=symbol,
+            candle=recent[-1] if recent else None,
+            watermark_ms=watermark_ms,
+            open_signals=tuple(s for s in signals if s is not None and s.status is SignalStatus.OPEN),
+        )
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """The configured venues."""
+        return tuple(self._config.venues)
+
+    async def close(self) -> None:
+        """Release the file."""
+        await self._database.close()

@@ -1,0 +1,65 @@
+"""JSON on the wire, and the schemas that describe it."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cli.schemas import schema_texts
+from shared.domain.errors import InvalidValueError
+from shared.domain.events import EVENT_TYPES, Event, Severity, SystemEvent
+from shared.domain.wire import decode_event, encode_event, event_attributes
+from shared.runtime.topology import load_topology
+from tests.unit.test_domain_values import a_batch
+
+SCHEMAS = Path(__file__).parents[2] / "infra" / "schemas"
+
+
+def test_a_batch_survives_the_wire():
+    batch = a_batch()
+
+    assert decode_event(encode_event(batch), event_attributes(batch)) == batch
+
+
+@pytest.mark.parametrize(
+    ("data", "attributes", "text"),
+    [
+        (b"{", {"schema_version": "1"}, "not a valid event"),
+        (b'{"type":"Unknown"}', {"schema_version": "1"}, "not a valid event"),
+        (b'{"type":"SystemEvent"}', {"schema_version": "1", "type": "SystemEvent"}, "missing required field"),
+        (b"{}", {"schema_version": "9", "event_id": "e1"}, r"schema_version must be 1, was '9' .*event_id=e1"),
+        (b"\xff\xfe", {"schema_version": "1"}, "not a valid event"),
+    ],
+)
+def test_a_foreign_message_is_a_permanent_error_that_names_it(data, attributes, text):
+    with pytest.raises(InvalidValueError, match=text):
+        decode_event(data, attributes)
+
+
+def test_a_negative_price_on_the_wire_is_refused():
+    data = encode_event(a_batch()).replace(b"100.5", b"-100.5")
+
+    with pytest.raises(InvalidValueError, match=r"price must be finite and > 0.*trade_id=a"):
+        decode_event(data, {"schema_version": "1"})
+
+
+def test_event_ids_depend_on_type_subject_and_version():
+    one = SystemEvent(kind="blind", subject="a", version=1, severity=Severity.WARNING, text="", at_ms=1)
+
+    assert one.event_id == msgspec.structs.replace(one, text="other words").event_id
+    assert one.event_id != msgspec.structs.replace(one, version=2).event_id
+    assert one.event_id != msgspec.structs.replace(one, kind="seeing").event_id
+
+
+def test_schema_files_do_not_drift():
+    files = {file.name: file.read_text(encoding="utf-8") for file in SCHEMAS.glob("*.json")}
+
+    assert files == schema_texts(), "run `cst schemas write` and commit infra/schemas"
+
+
+def test_every_event_type_is_declared_on_one_topic():
+    topology = load_topology()
+
+    declared = [event for topic in topology.topics for event in topic.events]
+    assert sorted(declared) == sorted(EVENT_TYPES)
+    assert len(msgspec.inspect.multi_type_info([Event])) == 1
