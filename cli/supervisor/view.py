@@ -1,14 +1,13 @@
 """What the screen and `status` know, read from the one file: candles, coverage ages, open signals, status reports."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from shared.cache.port import Cache
 from shared.cache.sqlite import SqliteCache
 from shared.domain.candles import Candle
-from shared.domain.errors import TransientError
 from shared.domain.signals import Signal, SignalStatus
 from shared.domain.timeframe import Timeframe
 from shared.runtime.clock import ScaledClock
@@ -16,8 +15,11 @@ from shared.runtime.config import TrackerConfig
 from shared.runtime.topology import load_topology
 from shared.sqlite.database import Database
 from shared.store.candles import CandleStore
-from shared.store.signals import SignalStore
+from shared.store.signals import SignalStore, SlotStore
 from shared.store.sqlite import SqliteStore
+
+
+CANDLES_LOOKED_BACK: Final = 10
 
 
 class SymbolView(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,7 @@ class TrackerView:
         self._database = Database.open(database_file)
         store = SqliteStore(self._database, load_topology(), clock)
         self._candles = CandleStore(store)
+        self._slots = SlotStore(store)
         self._signals = SignalStore(store)
         self._cache: Cache = SqliteCache(self._database, clock)
         self._config = config
@@ -54,30 +57,28 @@ class TrackerView:
     async def symbols(self, watermarks_ms: dict[str, int]) -> list[SymbolView]:
         """One view per configured symbol, in the order of the configuration."""
         now_ms = self.clock.market_ms()
-        return [
-            await self._symbol(exchange, symbol, now_ms, watermarks_ms.get(exchange))
-            for exchange, venue in self._config.venues.items()
-            for symbol in venue.symbols
-        ]
+        signals = await self._open_signals()
+        views = []
+        for exchange, venue in self._config.venues.items():
+            for symbol in venue.symbols:
+                end_ms = now_ms + Timeframe.M1.duration_ms
+                recent = await self._candles.last(
+                    exchange, symbol, Timeframe.M1, count=CANDLES_LOOKED_BACK, before_ms=end_ms
+                )
+                view = SymbolView(
+                    exchange=exchange,
+                    symbol=symbol,
+                    candle=recent[-1] if recent else None,
+                    watermark_ms=watermarks_ms.get(exchange),
+                    open_signals=tuple(s for s in signals if (s.exchange, s.symbol) == (exchange, symbol)),
+                )
+                views.append(view)
+        return views
 
-    async def _symbol(self, exchange: str, symbol: str, now_ms: int, watermark_ms: int | None) -> SymbolView:
-        try:
-            recent = await self._candles.last(
-                exchange, symbol, Timeframe.M1, count=10, before_ms=now_ms + Timeframe.M1.duration_ms
-            )
-            signals = [
-                await self._signals.open_signal(strategy.name, exchange, symbol)
-                for strategy in self._config.enabled_strategies
-            ]
-        except TransientError:
-            return SymbolView(exchange=exchange, symbol=symbol, candle=None, watermark_ms=watermark_ms, open_signals=())
-        return SymbolView(
-            exchange=exchange,
-            symbol=symbol,
-            candle=recent[-1] if recent else None,
-            watermark_ms=watermark_ms,
-            open_signals=tuple(s for s in signals if s is not None and s.status is SignalStatus.OPEN),
-        )
+    async def _open_signals(self) -> list[Signal]:
+        held = [slot.signal_id for slot in (await self._slots.all()).values() if slot.signal_id is not None]
+        records = [await self._signals.get(signal_id) for signal_id in held]
+        return [record.signal for record in records if record and record.signal.status is SignalStatus.OPEN]
 
     @property
     def exchanges(self) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ async def open_context(name: str, settings: SettingsT) -> AsyncIterator[ServiceC
             stopping=asyncio.Event(),
         )
     finally:
-        database.close()
+        await database.close()
 
 
 Start = Callable[[ServiceContext[SettingsT]], Awaitable[None]]
