@@ -26,6 +26,7 @@ from services.simulator.core.tape_source import TapeError, TapeSource
 from services.simulator.handlers import build_app
 from services.simulator.settings import Settings
 from services.simulator.simulation import Cadence, Simulation
+from services.simulator.tape_file import tape_lines
 
 _EXACT_TURNOVER_MINUTES = 26 * 60
 _SHUTDOWN_S = 3
@@ -52,7 +53,12 @@ def build_source(settings: Settings) -> TradeSource:
     """The tape when one is set, else the generator. Raises TapeError."""
     if settings.tape is not None:
         chosen = frozenset(settings.symbols) if "symbols" in settings.model_fields_set else frozenset()
-        return TapeSource(settings.tape, origin_market_ms=settings.origin_market_ms, symbols=chosen)
+        return TapeSource(
+            tape_lines(settings.tape),
+            name=str(settings.tape),
+            origin_market_ms=settings.origin_market_ms,
+            symbols=chosen,
+        )
     origin_minute = settings.origin_market_ms // MINUTE_MS
     return GeneratedSource(
         settings.symbols,
@@ -169,7 +175,9 @@ def main() -> int:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "settings"
-        return _refuse(f"setting {name}: {first['msg']}; correct the environment variable")
+        reason = first["msg"].removeprefix("Value error, ")
+        given = "" if "was" in reason else f", was {first['input']!r}"
+        return _refuse(f"setting {name}: {reason}{given}; correct the environment variable")
     except TapeError as error:
         return _refuse(str(error))
     except OSError as error:

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import (
     Field,
@@ -10,8 +10,8 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -33,6 +33,7 @@ class Settings(BaseSettings):
         8790, le=65_535, description="Port of WebSocket, REST and control; 0 takes a free one."
     )
     seed: int = Field(1, description="Same seed, same market.")
+    tape: Path | None = Field(None, description="CSV or CSV.gz of recorded trades to serve instead of the generator.")
     symbols: Annotated[tuple[str, ...], NoDecode] = Field(
         DEFAULT_SYMBOLS, description="Comma-separated. With a tape and no value here, all symbols of the tape."
     )
@@ -47,7 +48,6 @@ class Settings(BaseSettings):
         validation_alias="MARKET_CLOCK_ORIGIN_MARKET_MS",
         description="Market time at the origin; default: the start of the process.",
     )
-    tape: Path | None = Field(None, description="CSV or CSV.gz of recorded trades to serve instead of the generator.")
     event_every_minutes: PositiveInt = Field(
         30, description=f"Market minutes between sharp moves of a symbol; one of {SLOTS_ALLOWED}."
     )
@@ -80,11 +80,12 @@ class Settings(BaseSettings):
             raise ValueError(f"must be one of {SLOTS_ALLOWED}, was {value}")
         return value
 
-    @model_validator(mode="after")
-    def _symbols_exist(self) -> Self:
-        if not self.symbols or len(set(self.symbols)) != len(self.symbols):
-            raise ValueError(f"symbols must be given once each, was {self.symbols}")
-        if self.tape is None:
-            for symbol in self.symbols:
+    @field_validator("symbols")
+    @classmethod
+    def _exist(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError(f"must name each symbol once, was {value}")
+        if info.data.get("tape") is None:
+            for symbol in value:
                 instrument_of(symbol)
-        return self
+        return value

@@ -47,7 +47,7 @@ class Simulation:
     ) -> None:
         self.market, self.clock, self.hub = market, clock, hub
         self.counters: Counter[str] = Counter()
-        self.abort_sockets: "Callable[[], None]" = hub.close_all
+        self.abort_sockets: Callable[[], None] = hub.close_all
         self.refuse_until_ms = self.silence_until_ms = self.rest_down_until_ms = 0.0
         self._schedules, self._cadence = schedules, cadence
         self._tickers = {symbol: Ticker(instrument) for symbol, instrument in market.instruments.items()}
@@ -82,7 +82,7 @@ class Simulation:
 
     def greet(self, connection: Connection, topics: list[str]) -> None:
         """Sends a new subscriber the present state of its ticker and kline topics."""
-        now_ms = max(self._sent_until_ms, min(self.now_ms(), self._sent_until_ms))
+        now_ms = self._sent_until_ms
         for topic in topics:
             kind, _, rest = topic.partition(".")
             if kind == "tickers":
@@ -171,16 +171,17 @@ class Simulation:
 
     def _send_klines(self, now_ms: int) -> None:
         wall = wall_ms()
-        for topic in self.hub.topics("kline."):
+        topics = self.hub.topics("kline.")
+        # A topic that had no subscriber for a while begins anew: nobody waits for the bars in between.
+        self._kline_sent = {topic: self._kline_sent[topic] for topic in topics if topic in self._kline_sent}
+        for topic in topics:
             interval = topic.split(".")[1]
             start = interval_start(now_ms // MINUTE_MS, interval)
             last_start, due_ms = self._kline_sent.get(topic, (start, 0.0))
             if start == last_start and wall < due_ms:
                 continue
             self._kline_sent[topic] = (start, wall + self._cadence.kline_ms)
-            # After a long time without a subscriber nobody waits for the bars in between.
-            first = max(last_start, interval_start((now_ms - _CATCH_UP_MS_MAX) // MINUTE_MS, interval))
-            self.hub.publish(topic, self._kline_text(topic, first, now_ms))
+            self.hub.publish(topic, self._kline_text(topic, last_start, now_ms))
 
     def _kline_text(self, topic: str, first_minute: int, now_ms: int) -> str:
         _, interval, symbol = topic.split(".")

@@ -1,11 +1,8 @@
 """A recorded tape as a market: its trades, moved by whole minutes onto the simulator's clock."""
 
 import csv
-import gzip
-import zlib
 from array import array
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
 import msgspec
 import numpy as np
@@ -62,22 +59,16 @@ def _scaled(text: str) -> int:
     return value
 
 
-def _lines(path: Path) -> Iterator[str]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", newline="") as file:
-        yield from file
-
-
-def _read(path: Path, wanted: frozenset[str]) -> dict[str, _Column]:
+def _read(lines: Iterable[str], name: str, wanted: frozenset[str]) -> dict[str, _Column]:
     columns: dict[str, _Column] = {}
     line = 1
     try:
-        reader = csv.reader(_lines(path))
+        reader = csv.reader(lines)
         header = next(reader, [])
-        missing = [name for name in _REQUIRED if name not in header]
+        missing = [column for column in _REQUIRED if column not in header]
         if missing:
-            raise TapeError(f"{path}: line 1: column {missing[0]!r} is missing, found {header}")
-        at_symbol, at_id, at_price, at_quantity, at_time = (header.index(name) for name in _REQUIRED)
+            raise TapeError(f"{name}: line 1: column {missing[0]!r} is missing, found {header}")
+        at_symbol, at_id, at_price, at_quantity, at_time = (header.index(column) for column in _REQUIRED)
         at_maker = header.index("buyer_market_maker") if "buyer_market_maker" in header else None
         for row in reader:
             line += 1
@@ -92,16 +83,12 @@ def _read(path: Path, wanted: frozenset[str]) -> dict[str, _Column]:
             column.quantity.append(_scaled(row[at_quantity]))
             column.is_buy.append(is_buy)
             column.ids.append(row[at_id].encode())
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise TapeError(f"{path}: line {line}: the gzip file is damaged or cut ({error}); copy it again") from error
-    except OSError as error:
-        raise TapeError(f"{path}: cannot be read ({error.strerror}); check SIMULATOR_TAPE") from error
-    except (ValueError, IndexError, OverflowError) as error:
-        if isinstance(error, TapeError):
-            raise
-        raise TapeError(f"{path}: line {line}: not a trade ({error}); repair or remove the line") from error
+    except TapeError:
+        raise
+    except (ValueError, IndexError, OverflowError, csv.Error) as error:
+        raise TapeError(f"{name}: line {line}: not a trade ({error}); repair or remove the line") from error
     if not columns:
-        raise TapeError(f"{path}: no trade of {sorted(wanted) or 'any symbol'} in it; check SIMULATOR_SYMBOLS")
+        raise TapeError(f"{name}: no trade of {sorted(wanted) or 'any symbol'} in it; check SIMULATOR_SYMBOLS")
     return columns
 
 
@@ -143,10 +130,16 @@ def _recorded(symbol: str, column: _Column, shift_ms: int) -> _Recorded:
 
 
 class TapeSource:
-    """Trades of a CSV file (gzip or plain) in memory; after its end the market stands still."""
+    """Trades of a CSV text in memory; after its end the market stands still.
 
-    def __init__(self, path: Path, *, origin_market_ms: int, symbols: frozenset[str] = frozenset()) -> None:
-        columns = _read(path, symbols)
+    lines: the text with its header; the file is opened and unpacked outside (tape_file.py).
+    name:  what errors call it. symbols: the wanted ones, empty for all. Raises TapeError.
+    """
+
+    def __init__(
+        self, lines: Iterable[str], *, name: str, origin_market_ms: int, symbols: frozenset[str] = frozenset()
+    ) -> None:
+        columns = _read(lines, name, symbols)
         first_ms = min(min(column.at_ms) for column in columns.values())
         # The tape's first minute becomes the minute of the origin; whole minutes keep every candle as it was.
         shift_ms = (origin_market_ms // MINUTE_MS - first_ms // MINUTE_MS) * MINUTE_MS
