@@ -18,7 +18,6 @@ from shared.store.candles import CandleStore
 from shared.store.signals import SignalStore, SlotStore
 from shared.store.sqlite import SqliteStore
 
-
 CANDLES_LOOKED_BACK: Final = 10
 
 

@@ -13,7 +13,7 @@ from shared.runtime.settings import ServiceSettings
 
 # A Telegram bot token (also inside a URL) and credentials in URLs.
 _SECRETS: Final = (
-    (re.compile(r"\b\d{5,}:[A-Za-z0-9_-]{20,}"), "(token)"),
+    (re.compile(r"(?<!\d)\d{5,}:[A-Za-z0-9_-]{20,}"), "(token)"),
     (re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"), "(credentials)"),
 )
 

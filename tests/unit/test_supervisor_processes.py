@@ -1,0 +1,103 @@
+"""PID files, second starts, busy ports, bounded stops."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.supervisor.plan import ProcessPlan, make_plan
+from cli.supervisor.processes import (
+    AlreadyRunningError,
+    check_port_free,
+    read_running,
+    refuse_second_start,
+    spawn,
+    start_lock,
+    stop_all,
+)
+from shared.domain.errors import PermanentError
+
+SLEEPER = "import time\nwhile True: time.sleep(1)"
+
+
+def a_plan(folder: Path, program: str, name: str = "sleeper") -> ProcessPlan:
+    return ProcessPlan(
+        name=name,
+        command=(sys.executable, "-c", program),
+        environment=dict(os.environ),
+        log_file=folder / "logs" / f"{name}.log",
+    )
+
+
+def test_a_second_start_is_refused_by_name_and_pid(tmp_path):
+    process = spawn(a_plan(tmp_path, SLEEPER), tmp_path)
+    try:
+        with pytest.raises(AlreadyRunningError, match=rf"sleeper \(PID {process.pid}\).*stop"):
+            refuse_second_start(tmp_path)
+    finally:
+        [line] = stop_all(tmp_path, ("sleeper",))
+    assert "stopped in" in line
+    assert read_running(tmp_path) == []
+    refuse_second_start(tmp_path)
+
+
+def test_a_pid_that_is_used_again_by_another_process_does_not_count(tmp_path):
+    process = spawn(a_plan(tmp_path, SLEEPER), tmp_path)
+    process.kill()
+    process.wait()
+
+    [running] = read_running(tmp_path)
+
+    assert not running.alive
+    refuse_second_start(tmp_path)
+
+
+def test_two_starts_at_once_in_one_folder_are_one(tmp_path):
+    with start_lock(tmp_path), pytest.raises(AlreadyRunningError), start_lock(tmp_path):
+        pytest.fail("the second start got through")
+
+
+def test_an_unwritable_folder_is_one_clear_error(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+
+    with pytest.raises(PermanentError, match=r"data folder cannot be written.*DATA_DIR"), start_lock(blocked / "run"):
+        pytest.fail("started in a folder that cannot exist")
+
+
+def test_a_busy_port_is_named_with_its_variable():
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+
+        with pytest.raises(PermanentError, match=rf"port {port} is in use.*SIMULATOR_PORT"):
+            check_port_free(port, "SIMULATOR_PORT")
+
+
+def test_the_demo_never_sends_to_a_real_chat(monkeypatch):
+    monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "123:real")
+
+    plan = make_plan("demo", speed=20, simulator_port=8790)
+
+    assert [process.name for process in plan.processes] == [
+        "simulator",
+        "ingestion",
+        "aggregator",
+        "logic_engine",
+        "notifier",
+    ]
+    assert all(process.environment["TELEGRAM_BOT_TOKEN"] == "" for process in plan.processes)
+    assert plan.data_dir.name == "demo"
+
+
+def test_the_script_names_an_unknown_mode():
+    script = Path(__file__).parents[2] / "start_services.sh"
+
+    done = subprocess.run([script, "fly"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "unknown mode 'fly'" in done.stderr
