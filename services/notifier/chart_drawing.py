@@ -60,6 +60,12 @@ def draw_chart(model: ChartModel) -> bytes:
         plt.close(figure)
 
 
+def import_drawing() -> None:
+    """Pay for the imports now (about half a second)."""
+    os.environ["MPLBACKEND"] = "Agg"
+    import mplfinance  # noqa: F401 - imported for its effect
+
+
 def _style(mpf: Any) -> Any:
     colours = mpf.make_marketcolors(
         up=_UP, down=_DOWN, edge="inherit", wick="inherit", volume={"up": "#1d6f69", "down": "#94393a"}

@@ -1,0 +1,90 @@
+"""Draws charts in a worker process, so that the event loop and its messages never wait for a picture.
+
+Measured beside a thread (benchmarks/notifier_latency.py): the thread keeps pandas and matplotlib in this process and
+delays messages while it holds the interpreter; the process costs its own memory, once.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Final, Protocol, TypeVar
+
+from services.notifier.chart_drawing import draw_chart, import_drawing
+from services.notifier.core.chart_model import ChartModel
+
+_Result = TypeVar("_Result")
+_CHARTS_PER_PROCESS: Final = 500  # matplotlib's memory grows slowly; a fresh process starts over
+
+
+class ChartPool(Protocol):
+    """Draws pictures somewhere."""
+
+    async def draw(self, model: ChartModel) -> bytes:
+        """The picture as PNG."""
+
+    async def close(self) -> None:
+        """Release whatever draws."""
+
+
+class ProcessChartPool:
+    """`workers` processes, started at the first chart and again when one was killed. At most `waiting_max` charts wait."""
+
+    def __init__(self, *, workers: int = 1, waiting_max: int = 50) -> None:
+        self._workers = workers
+        self._places = asyncio.Semaphore(waiting_max)
+        self._executor: ProcessPoolExecutor | None = None
+
+    async def draw(self, model: ChartModel) -> bytes:
+        """The picture as PNG; a worker that died is replaced and the chart tried once more."""
+        async with self._places:
+            try:
+                return await self._submit(draw_chart, model)
+            except BrokenProcessPool:
+                self._discard()
+                return await self._submit(draw_chart, model)
+
+    async def warm(self) -> None:
+        """Start a worker and let it import what drawing needs, so that the first chart is as fast as the next."""
+        with contextlib.suppress(BrokenProcessPool):
+            await self._submit(import_drawing)
+
+    async def close(self) -> None:
+        """End the workers; charts in the making are given up."""
+        self._discard()
+
+    async def _submit(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                max_workers=self._workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_prepare_worker,
+                max_tasks_per_child=_CHARTS_PER_PROCESS,
+            )
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+    def _discard(self) -> None:
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    """Ctrl-C is the parent's business; a parent that was killed takes the worker with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(OSError):
+        os.nice(5)  # a picture yields to prices and messages
+    threading.Thread(target=_die_with_parent, name="parent-watch", daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)

@@ -1,0 +1,50 @@
+"""All that the notifier takes from its environment; nothing else reads it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
+
+from services.notifier.sender import SenderLimits
+from shared.runtime.settings import ServiceSettings
+
+
+class NotifierSettings(ServiceSettings):
+    """Without TELEGRAM_BOT_TOKEN messages go to the console and charts to OUTBOX_DIR."""
+
+    telegram_bot_token: SecretStr | None = Field(None, validation_alias="TELEGRAM_BOT_TOKEN")
+    telegram_chat_id: str = Field(
+        "", validation_alias="TELEGRAM_CHAT_ID", description="Chat of config entries without an id; /start tells it."
+    )
+    telegram_api_url: str = Field(
+        "https://api.telegram.org/bot",
+        validation_alias="TELEGRAM_API_URL",
+        pattern="^https?://.+",
+        description="The token follows without a slash.",
+    )
+    telegram_timeout_seconds: PositiveFloat = Field(10.0, validation_alias="TELEGRAM_TIMEOUT_SECONDS")
+    telegram_poll_seconds: NonNegativeFloat = Field(25.0, validation_alias="TELEGRAM_POLL_SECONDS")
+    telegram_connections: PositiveInt = Field(16, validation_alias="TELEGRAM_CONNECTIONS")
+    telegram_keepalive_seconds: PositiveFloat = Field(20.0, validation_alias="TELEGRAM_KEEPALIVE_SECONDS")
+    sends_in_flight_per_chat: PositiveInt = Field(8, validation_alias="SENDS_IN_FLIGHT_PER_CHAT")
+    sender_lease_ms: PositiveInt = Field(
+        6_000, validation_alias="SENDER_LEASE_MS", description="How long after a kill another sender may start."
+    )
+    outbox_scan_ms: PositiveInt = Field(5_000, validation_alias="OUTBOX_SCAN_MS")
+    message_cache_hours: PositiveFloat = Field(5.0, validation_alias="MESSAGE_CACHE_HOURS")
+    chart_cache_hours: PositiveFloat = Field(24.0, validation_alias="CHART_CACHE_HOURS")
+    chart_workers: PositiveInt = Field(1, validation_alias="CHART_WORKERS")
+    charts_waiting_max: PositiveInt = Field(50, validation_alias="CHARTS_WAITING_MAX")
+    outbox_dir: Path = Field(Path("data/outbox"), validation_alias="OUTBOX_DIR")
+    console_format: Literal["text", "json"] = Field("text", validation_alias="CONSOLE_FORMAT")
+    language: Literal["en"] = Field("en", validation_alias="NOTIFIER_LANGUAGE")
+    status_seconds: PositiveFloat = Field(5.0, validation_alias="NOTIFIER_STATUS_SECONDS")
+
+    def sender_limits(self) -> SenderLimits:
+        """The sender's part of the settings."""
+        return SenderLimits(
+            in_flight_per_chat=self.sends_in_flight_per_chat,
+            lease_ttl_ms=self.sender_lease_ms,
+            scan_ms=self.outbox_scan_ms,
+            message_cache_ttl_ms=round(self.message_cache_hours * 3_600_000),
+        )
