@@ -24,7 +24,6 @@ class _Message(msgspec.Struct, eq=False):
     """A published message. Exactly one of data and event is there: bytes when encoded, else the object."""
 
     number: int
-    topic: str
     published_at_ms: int
     attributes: dict[str, str]
     data: bytes | None
@@ -56,6 +55,7 @@ class _Queue:
         self.pending: dict[int, _Pending] = {}
         self.ready: list[tuple[int, int]] = []
         self.dead: list[DeadLetter] = []
+        self.settled_at_ms: list[int] = []  # when the messages were published that nobody has yet to acknowledge
         self.arrived = asyncio.Event()
 
     def show(self, pending: _Pending, visible_at_ms: int) -> None:
@@ -81,7 +81,10 @@ class _Queue:
 
     def settle(self, pending: _Pending) -> None:
         """It needs no further delivery."""
-        pending.message.open_deliveries -= 1
+        message = pending.message
+        message.open_deliveries -= 1
+        if not message.open_deliveries:
+            self.settled_at_ms.append(message.published_at_ms)
         del self.pending[pending.message.number]
 
     def bury(self, pending: _Pending, reason: str, now_ms: int) -> None:
@@ -115,18 +118,15 @@ class MemoryBus:
             topic.name: [self._queues[item.name] for item in topology.subscriptions_of(topic.name)]
             for topic in topology.topics
         }
-        self._kept: list[_Message] = []  # without bytes and events, only to say what a broker would prune
 
     async def publish(self, topic: str, events: Sequence[Event]) -> None:
         """Every subscription of the topic has it when this returns."""
+        if self._closed:
+            raise TransientError("the bus is closed: the service is shutting down")
+        require(topic in self._readers, "topics are declared in infra/topology.yaml", topic, "bus")
         for event in events:
             data = encode_event(event) if self._encode else None
             self._add(topic, data, None if self._encode else event, event_attributes(event))
-        self._topology.subscriptions_of(topic)  # an undeclared topic is refused, with nothing to publish too
-
-    async def publish_raw(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
-        """Bytes as a foreign publisher might send them."""
-        self._add(topic, data, None, attributes)
 
     async def pull(self, subscription: str, *, max_messages: int, wait_seconds: float) -> list[Delivery]:
         """Leases by the clock, waits by the event loop."""
@@ -190,16 +190,14 @@ class MemoryBus:
         )
 
     async def prune(self) -> int:
-        """Acknowledged messages are only counted here: nothing refers to them, memory is free already."""
-        now_ms = self._clock.wall_ms()
-        retention_ms = {topic.name: topic.retention_hours * _HOUR_MS for topic in self._topology.topics}
-        kept = [
-            message
-            for message in self._kept
-            if message.open_deliveries or message.published_at_ms >= now_ms - retention_ms[message.topic]
-        ]
-        pruned = len(self._kept) - len(kept)
-        self._kept = kept
+        """Counts: what everybody has acknowledged is not kept, only when it was published."""
+        pruned = 0
+        for topic in self._topology.topics:
+            before_ms = self._clock.wall_ms() - round(topic.retention_hours * _HOUR_MS)
+            for queue in self._readers[topic.name]:
+                kept = [published_at_ms for published_at_ms in queue.settled_at_ms if published_at_ms >= before_ms]
+                pruned += len(queue.settled_at_ms) - len(kept)
+                queue.settled_at_ms = kept
         return pruned
 
     async def close(self) -> None:
@@ -209,15 +207,10 @@ class MemoryBus:
             queue.arrived.set()
 
     def _add(self, topic: str, data: bytes | None, event: Event | None, attributes: dict[str, str]) -> None:
-        if self._closed:
-            raise TransientError("the bus is closed: the service is shutting down")
-        readers = self._readers.get(topic)
-        require(readers is not None, "topics are declared in infra/topology.yaml", topic, "bus")
+        readers = self._readers[topic]
         now_ms = self._clock.wall_ms()
-        message = _Message(next(self._numbers), topic, now_ms, attributes, data, event, len(readers or ()))
-        if self._encode:
-            self._kept.append(message)
-        for queue in readers or ():
+        message = _Message(next(self._numbers), now_ms, attributes, data, event, len(readers))
+        for queue in readers:
             pending = queue.pending[message.number] = _Pending(message, now_ms)
             queue.show(pending, now_ms)
 
@@ -272,5 +265,5 @@ class MemoryBus:
 async def _set_within(event: asyncio.Event, seconds: float) -> None:
     try:
         await asyncio.wait_for(event.wait(), seconds)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         return

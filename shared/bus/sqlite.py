@@ -9,7 +9,6 @@ from typing import Final
 import msgspec
 
 from shared.bus.port import DeadLetter, Delivery
-from shared.domain.checks import require
 from shared.domain.errors import PermanentError
 from shared.domain.events import Event
 from shared.domain.topology import Subscription, Topology
@@ -168,7 +167,7 @@ class SqliteBus:
     async def _lease(self, subscription: Subscription, number: int, max_messages: int) -> list[Delivery]:
         now_ms = self._clock.wall_ms()
         ends_at_ms = now_ms + subscription.ack_deadline_seconds * 1000
-        lease = random.getrandbits(_LEASE_BITS)  # noqa: S311 - tells pulls apart, keeps no secret
+        lease = random.getrandbits(_LEASE_BITS)
         take = (ends_at_ms, lease, number, now_ms, max_messages)
         taken = await self._database.write(lambda connection: connection.execute(_LEASE, take).rowcount)
         if not taken:

@@ -8,6 +8,11 @@ from shared.domain.wall_clock import WallClock
 from shared.sqlite.database import Database
 
 _PRUNE_ROWS: Final = 2_000  # per transaction, so that other processes get their turn
+_PRUNE: Final = (
+    "DELETE FROM cache_values WHERE key IN (SELECT key FROM cache_values WHERE expires_at_ms <= ? LIMIT ?)",
+    """DELETE FROM cache_fields WHERE (key, field) IN (
+        SELECT key, field FROM cache_fields WHERE expires_at_ms <= ? LIMIT ?)""",
+)
 
 
 class SqliteCache:
@@ -81,14 +86,10 @@ class SqliteCache:
         """Bounded transactions, one after the other."""
         pruned = 0
         now_ms = self._clock.wall_ms()
-        for table, identity in (("cache_values", "key"), ("cache_fields", "key, field")):
-            statement = (
-                f"DELETE FROM {table} WHERE ({identity}) IN"
-                f" (SELECT {identity} FROM {table} WHERE expires_at_ms <= {now_ms:d} LIMIT {_PRUNE_ROWS})"
-            )
+        for statement in _PRUNE:
             removed = _PRUNE_ROWS
             while removed == _PRUNE_ROWS:
-                removed = await self._database.write(_deletion(statement))
+                removed = await self._database.write(_deletion(statement, now_ms))
                 pruned += removed
         return pruned
 
@@ -96,8 +97,8 @@ class SqliteCache:
         """Nothing of its own to close."""
 
 
-def _deletion(statement: str) -> Callable[[sqlite3.Connection], int]:
+def _deletion(statement: str, now_ms: int) -> Callable[[sqlite3.Connection], int]:
     def delete(connection: sqlite3.Connection) -> int:
-        return connection.execute(statement).rowcount
+        return connection.execute(statement, (now_ms, _PRUNE_ROWS)).rowcount
 
     return delete

@@ -1,8 +1,8 @@
 """Moves the write-ahead log into the file, beside the writers instead of inside somebody's commit."""
 
-import os
 import sqlite3
 import threading
+from pathlib import Path
 from typing import Final
 
 from shared.sqlite.file_lock import FileLock
@@ -18,7 +18,7 @@ class Checkpointer:
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection
-        self._log_path = f"{path}-wal"
+        self._log_path = Path(f"{path}-wal")
         self._write_lock = FileLock(f"{path}.lock")
         self._turn = FileLock(f"{path}.checkpoint.lock")
         self._stopping = threading.Event()
@@ -54,6 +54,6 @@ class Checkpointer:
 
     def _log_bytes(self) -> int:
         try:
-            return os.stat(self._log_path).st_size
+            return self._log_path.stat().st_size
         except FileNotFoundError:
             return 0

@@ -1,22 +1,25 @@
 """The database of the embedded set: one SQLite file in WAL mode, written by several processes at once."""
 
+import asyncio
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
+from shared.domain.errors import PermanentError
 from shared.sqlite.checkpointer import Checkpointer
 from shared.sqlite.database import Database, registered_names
-from shared.sqlite.errors import translated
+from shared.sqlite.errors import closed_error, held_error, translated
 from shared.sqlite.file_lock import FileLock
-from shared.sqlite.promises import promise_of
+from shared.sqlite.promises import Promise, promise_of
 from shared.sqlite.readers import Readers
-from shared.sqlite.schema import migrate
+from shared.sqlite.schema import migrate, refuse_foreign
 from shared.sqlite.watcher import DueProbe, Watcher
-from shared.sqlite.writer import Writer, closed_error
+from shared.sqlite.writer import Writer
 
 _BUSY_TIMEOUT_SECONDS: Final = 30.0  # a backstop: processes queue at the file lock
+_WRITE_SECONDS_MAX: Final = 30.0
 _READERS: Final = 2
 # A thread that comes back from SQLite, file lock in hand, waits at most this long for a busy interpreter (default 5 ms).
 _SWITCH_INTERVAL_SECONDS: Final = 0.0005
@@ -58,7 +61,12 @@ class FileDatabase(Database):
         self._check_open()
         promise = promise_of(operation, fully_synchronous=fully_synchronous)
         self._writer.submit(promise)
-        return cast("Result", await promise.future)
+        # What is too late may still be written: at-least-once, as with any broker whose answer got lost.
+        timer = promise.loop.call_later(_WRITE_SECONDS_MAX, self._give_up, promise)
+        try:
+            return cast("Result", await promise.future)
+        finally:
+            timer.cancel()
 
     async def wait_until_due(self, probe: DueProbe, now_ms: Callable[[], int], timeout_seconds: float) -> bool:
         """Polled by the watcher, off the event loop."""
@@ -91,6 +99,10 @@ class FileDatabase(Database):
         if self._closed:
             return
         self._closed = True
+        self._watcher.release_all()
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
         self._watcher.close()
         self._readers.close()
         self._checkpointer.close()
@@ -100,6 +112,7 @@ class FileDatabase(Database):
 
     def _prepare(self) -> sqlite3.Connection:
         with self._start_up_lock.held():
+            refuse_foreign(self.path)
             connection = self._connect()
             migrate(connection, self.path)
         return connection
@@ -112,7 +125,12 @@ class FileDatabase(Database):
             cached_statements=512,
             timeout=_BUSY_TIMEOUT_SECONDS,
         )
-        connection.execute("PRAGMA journal_mode = WAL")
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            connection.close()
+            raise PermanentError(
+                f"{self.path} cannot be shared by processes there (journal mode {mode}): use a local disk"
+            )
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA temp_store = MEMORY")
@@ -120,6 +138,10 @@ class FileDatabase(Database):
         if reading:
             connection.execute("PRAGMA query_only = ON")
         return connection
+
+    def _give_up(self, promise: Promise) -> None:
+        if not promise.future.done():
+            promise.future.set_exception(held_error(self.path, _WRITE_SECONDS_MAX))
 
     def _check_open(self) -> None:
         if self._closed:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from shared.sqlite.database import MEMORY, Database, registered_names
-from shared.sqlite.errors import translated
+from shared.sqlite.errors import closed_error, translated
 from shared.sqlite.schema import migrate
 from shared.sqlite.watcher import DueProbe
-from shared.sqlite.writer import closed_error
 
 _POLL_SECONDS: Final = 0.005  # a clock that a test moves by hand tells nobody
 Result = TypeVar("Result")
@@ -105,5 +104,5 @@ class MemoryDatabase(Database):
 async def _set_within(event: asyncio.Event, seconds: float) -> None:
     try:
         await asyncio.wait_for(event.wait(), seconds)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         return

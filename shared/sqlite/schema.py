@@ -52,6 +52,16 @@ VERSION: Final = len(MIGRATIONS)
 APPLICATION_ID: Final = 0x43535431
 
 
+def refuse_foreign(path: str) -> None:
+    """Look before anything is changed: raises PermanentError when the file is another program's or too new for us."""
+    connection = sqlite3.connect(path)
+    try:
+        application, version = _state(connection)
+        _check(connection, path, application, version)
+    finally:
+        connection.close()
+
+
 def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring the schema to VERSION in one transaction; several processes may try at once, one does it.
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from shared.domain.errors import TransientError
 from shared.sqlite.errors import translated
 from shared.sqlite.file_lock import FileLock
 from shared.sqlite.promises import Promise, deliver
@@ -69,8 +68,7 @@ class Writer:
             for promise in group:
                 promise.error = failure
             self._left_over = []
-        written = [promise for promise in group if promise not in self._left_over]
-        deliver(written)
+        deliver(group[: len(group) - len(self._left_over)])
         self._on_commit()
         return stopping
 
@@ -122,8 +120,3 @@ class Writer:
         if full != self._full:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
             self._full = full
-
-
-def closed_error(path: str) -> TransientError:
-    """What a caller hears who comes too late."""
-    return TransientError(f"{path} is closed: the service is shutting down")

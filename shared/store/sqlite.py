@@ -242,8 +242,8 @@ def _keep_versions(connection: sqlite3.Connection, superseded: Sequence[tuple[in
 
 def _delete(connection: sqlite3.Connection, number: int, keys: Sequence[str]) -> None:
     parameters = (number, _ENCODE(list(keys)).decode())
-    for table in ("versions", "rows"):
-        connection.execute(f"DELETE FROM {table} WHERE tbl = ? AND key IN (SELECT value FROM json_each(?))", parameters)
+    connection.execute("DELETE FROM versions WHERE tbl = ? AND key IN (SELECT value FROM json_each(?))", parameters)
+    connection.execute("DELETE FROM rows WHERE tbl = ? AND key IN (SELECT value FROM json_each(?))", parameters)
 
 
 def _prune(connection: sqlite3.Connection, number: int, before_ms: int) -> int:

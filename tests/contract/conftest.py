@@ -1,0 +1,88 @@
+"""The adapters under contract. A new one is one more parameter and one branch here; the suites stay as they are."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared.bus.memory import MemoryBus
+from shared.bus.sqlite import SqliteBus
+from shared.cache.sqlite import SqliteCache
+from shared.runtime.clock import EventClock
+from shared.sqlite.bulk import insert_rows
+from shared.sqlite.database import Database
+from shared.store.sqlite import SqliteStore
+from tests.contract.harness import START_MS, TOPOLOGY, BusCase, CacheCase, StoreCase, moving
+
+
+@pytest.fixture(params=["memory", "memory-objects", "sqlite-memory", "sqlite-file"])
+async def bus_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BusCase]:
+    clock = EventClock(START_MS)
+    if request.param.startswith("memory"):
+        bus = MemoryBus(TOPOLOGY, clock, encode=request.param == "memory")
+        yield BusCase(bus=bus, pass_time=moving(clock), inject=_into_memory(bus))
+        await bus.close()
+        return
+    paths = {"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}
+    database = Database.open(paths[request.param])
+    sqlite_bus = SqliteBus(database, TOPOLOGY, clock)
+    yield BusCase(
+        bus=sqlite_bus,
+        pass_time=moving(clock),
+        inject=_into_sqlite(sqlite_bus, database),
+        another=lambda: SqliteBus(database, TOPOLOGY, clock),
+    )
+    await sqlite_bus.close()
+    await database.close()
+
+
+@pytest.fixture(params=["sqlite-memory", "sqlite-file"])
+async def store_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreCase]:
+    clock = EventClock(START_MS)
+    opened = [Database.open({"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}[request.param])]
+
+    def another() -> SqliteStore:
+        if request.param == "sqlite-file":
+            opened.append(Database.open(tmp_path / "tracker.db"))
+        return SqliteStore(opened[-1], TOPOLOGY, clock)
+
+    store = SqliteStore(opened[0], TOPOLOGY, clock)
+    yield StoreCase(store=store, pass_time=moving(clock), another=another)
+    await store.close()
+    for database in opened:
+        await database.close()
+
+
+@pytest.fixture(params=["sqlite-memory", "sqlite-file"])
+async def cache_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CacheCase]:
+    clock = EventClock(START_MS)
+    database = Database.open({"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}[request.param])
+    cache = SqliteCache(database, clock)
+    yield CacheCase(cache=cache, pass_time=moving(clock), another=lambda: SqliteCache(database, clock))
+    await cache.close()
+    await database.close()
+
+
+def _into_memory(bus: MemoryBus):
+    async def inject(topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        bus._add(topic, data, None, attributes)
+
+    return inject
+
+
+def _into_sqlite(bus: SqliteBus, database: Database):
+    async def inject(topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        row = (bus._topics[topic], START_MS, msgspec.json.encode(attributes), data)
+
+        def insert(connection) -> None:
+            columns = "(topic, published_at_ms, attributes, data)"
+            insert_rows(connection, f"INSERT INTO messages {columns} VALUES", [row])
+            message = connection.execute("SELECT last_insert_rowid()").fetchone()[0]
+            deliveries = [(number, START_MS, message, 0, 0) for number in bus._subscriptions.values()]
+            columns = "(subscription, visible_at_ms, message, attempts, lease)"
+            insert_rows(connection, f"INSERT INTO deliveries {columns} VALUES", deliveries)
+
+        await database.write(insert)
+
+    return inject
