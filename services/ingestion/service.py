@@ -16,14 +16,14 @@ from shared.domain.instruments import Instrument
 from shared.exchanges.feed import Feed, Refusal
 from shared.exchanges.venue import VenueRest
 from shared.runtime.service import ServiceContext
-from shared.store.port import Store, Write, key_of
+from shared.store.port import Store, Write
 
 TICK_SECONDS = 0.02
 STATUS_SECONDS = 1.0
 SAVE_SECONDS = 5.0
 FEED_CLOSE_SECONDS = 3.0
 DRAIN_SECONDS = 4.0
-FRONTIER_TABLE = "market-coverage"
+FRONTIER_TABLE = "ingestion-frontier"
 
 
 class IngestionService:
@@ -165,7 +165,7 @@ def _name(instance_id: str) -> str:
 async def load_frontier(store: Store, exchange: str, frontier: Frontier, log: Any) -> None:
     """Restore what the last process knew; an unreadable or unreachable row means: nothing."""
     try:
-        row = await store.get(FRONTIER_TABLE, key_of("ingestion", exchange))
+        row = await store.get(FRONTIER_TABLE, exchange)
         if row is not None:
             frontier.restore(row.value)
     except (TransientError, InvalidValueError) as error:
@@ -174,8 +174,7 @@ async def load_frontier(store: Store, exchange: str, frontier: Frontier, log: An
 
 async def save_frontier(store: Store, exchange: str, frontier: Frontier) -> None:
     """One small row; only what is published counts, so an old row is merely modest."""
-    key = key_of("ingestion", exchange)
-    await store.write([Write(table=FRONTIER_TABLE, key=key, value=frontier.encode())])
+    await store.write([Write(table=FRONTIER_TABLE, key=exchange, value=frontier.encode())])
 
 
 async def find_instruments(
