@@ -1,0 +1,1 @@
+"""The logic engine: closed candles to decisions, decisions to signals, and each signal followed to its end."""

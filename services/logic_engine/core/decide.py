@@ -1,0 +1,82 @@
+"""From outcomes to Decisions: everything that explains and repeats them is put down."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from services.logic_engine.core.active import ActiveStrategy
+from services.logic_engine.core.gates import bias_gate, freshness_gate, quality_gate
+from shared.domain.bias import BiasInForce
+from shared.domain.decisions import Decision, Gate
+from shared.domain.timeframe import Timeframe
+from shared.strategies.base import Outcome
+from shared.strategies.windows import Windows
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """When Decisions are made: the close they are about, the market's clock, and how late an entry may be."""
+
+    close_time_ms: int
+    market_ms: int
+    entry_freshness_ms: int
+
+
+def decide(
+    active: ActiveStrategy,
+    series: Sequence[tuple[str, str]],
+    windows: Mapping[Timeframe, Windows],
+    biases: Sequence[BiasInForce],
+    moment: Moment,
+) -> list[Decision]:
+    """One Decision per (exchange, symbol), all from one call of the strategy; row i of each window belongs to series i."""
+    strategy = active.strategy
+    outcomes = strategy.evaluate({timeframe: window.columns for timeframe, window in windows.items()})
+    own = windows[active.timeframe]
+    closes = own.columns.close[:, -1].tolist()
+    fresh = freshness_gate(moment.close_time_ms, moment.market_ms, moment.entry_freshness_ms)
+    decisions = []
+    for row, (exchange, symbol) in enumerate(series):
+        outcome, bias = outcomes[row], biases[row]
+        unusable = sum(window.unusable[row] for window in windows.values())
+        decisions.append(
+            Decision(
+                strategy=strategy.name,
+                exchange=exchange,
+                symbol=symbol,
+                timeframe=active.timeframe,
+                open_time_ms=moment.close_time_ms - active.timeframe.duration_ms,
+                action=outcome.action,
+                trigger=outcome.trigger,
+                conditions=outcome.conditions,
+                gates=(quality_gate(unusable), fresh, bias_gate(bias, outcome.action)),
+                bias=bias.text,
+                parameters=strategy.parameters,
+                windows=tuple(windows[need.timeframe].records[row] for need in strategy.needs),
+                reference_price=closes[row],
+                take_profit=outcome.take_profit,
+                stop_loss=outcome.stop_loss,
+            )
+        )
+    return decisions
+
+
+def shadow_of(first: Decision, outcome: Outcome, windows: Sequence[Windows], row: int) -> Decision:
+    """What corrected windows (the strategy's own first) say in place of the first Decision; its other inputs stay."""
+    unusable = sum(window.unusable[row] for window in windows)
+    return msgspec.structs.replace(
+        first,
+        action=outcome.action,
+        trigger=outcome.trigger,
+        conditions=outcome.conditions,
+        gates=tuple(quality_gate(unusable) if gate.name == "quality" else gate for gate in first.gates),
+        windows=tuple(window.records[row] for window in windows),
+        reference_price=float(windows[0].columns.close[row, -1]),
+        take_profit=outcome.take_profit,
+        stop_loss=outcome.stop_loss,
+    )
+
+
+def verdict(decision: Decision) -> tuple[str, str, bool]:
+    """What a correction may change: the action, its trigger, and whether an entry would pass the gates."""
+    passed: tuple[Gate, ...] = tuple(gate for gate in decision.gates if gate.passed)
+    return decision.action, decision.trigger, decision.action.side is not None and len(passed) == len(decision.gates)

@@ -1,0 +1,178 @@
+"""What becomes of a corrected candle: windows take it, Decisions that read it get a shadow, signals one line each.
+
+Nothing decided is changed. A shadow is kept for the Decision on the corrected candle itself, and for every later one whose
+verdict would have been another.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from services.logic_engine.core.active import ActiveStrategy
+from services.logic_engine.core.correction import affected_closes, corrections_in, entry_note, exit_note
+from services.logic_engine.core.decide import shadow_of, verdict
+from services.logic_engine.core.opening import opened_signal_id
+from services.logic_engine.ports import Ports
+from services.logic_engine.state import State
+from shared.domain.candles import Candle
+from shared.domain.decisions import Decision, DecisionKind
+from shared.domain.events import CandleCorrected, CandlesClosed, Event, SignalProgressed
+from shared.domain.slots import SignalNote, SignalRecord
+from shared.domain.timeframe import Timeframe
+from shared.strategies.base import WindowColumns
+from shared.strategies.windows import Windows, consecutive_tail, windows_of_candles
+
+_EARLY_MAX = 1000
+
+
+class Corrections:
+    """Handles CandleCorrected."""
+
+    def __init__(self, ports: Ports, state: State) -> None:
+        self._ports = ports
+        self._state = state
+
+    async def handle(self, event: CandleCorrected) -> None:
+        """Take the new revisions; a correction that overtook its candle's first announcement waits for it."""
+        series, minute = (event.exchange, event.symbol), event.candles[0]
+        await self._state.open_slots({series: minute.close_time_ms})
+        if self._state.handled_through_ms(series) < minute.close_time_ms:
+            if len(self._state.early_corrections) < _EARLY_MAX:
+                self._state.early_corrections[series, minute.close_time_ms] = event
+            return
+        for candle in event.candles:
+            table = self._state.tables.get(candle.timeframe)
+            newest_ms = table.newest_close_ms(series) if table else None
+            if table is not None and newest_ms is not None and newest_ms >= candle.close_time_ms:
+                table.push(candle)
+        for active in self._state.strategies:
+            for candle in event.candles:
+                if any(need.timeframe is candle.timeframe for need in active.strategy.needs):
+                    await self._shadow(active, candle)
+            await self._judge_exits(active, minute)
+
+    async def handle_early(self, wave: Sequence[CandlesClosed]) -> None:
+        """Handle the corrections that waited for one of these candles."""
+        if not self._state.early_corrections:
+            return
+        for closed_event in wave:
+            series = (closed_event.exchange, closed_event.symbol)
+            event = self._state.early_corrections.pop((series, closed_event.close_time_ms), None)
+            if event is not None:
+                await self.handle(event)
+
+    async def _shadow(self, active: ActiveStrategy, candle: Candle) -> None:
+        first_decisions = await self._affected(active, candle)
+        if not first_decisions:
+            return
+        own_close = candle.close_time_ms if candle.timeframe is active.timeframe else None
+        kept: list[tuple[Decision, Decision]] = []
+        for first, shadow in await self._evaluate(active, first_decisions):
+            changed = verdict(first) != verdict(shadow)
+            if first.windows != shadow.windows and (changed or first.close_time_ms == own_close):
+                kept.append((first, shadow))
+        if not kept:
+            return
+        shadows = [(shadow, corrections_in(shadow)) for _, shadow in kept]
+        await self._ports.decisions.save_shadows(shadows, fence=self._ports.fence)
+        for first, shadow in kept:
+            name, text = opened_signal_id(first), entry_note(first, shadow, candle)
+            if name is not None and text is not None:
+                await self._note(name, f"entry#{corrections_in(shadow)}", text)
+
+    async def _affected(self, active: ActiveStrategy, candle: Candle) -> list[Decision]:
+        """The Decisions made on windows that hold the candle."""
+        need = next(need for need in active.strategy.needs if need.timeframe is candle.timeframe)
+        slot = self._state.slots[active.slot_key(candle.exchange, candle.symbol)]
+        closes = affected_closes(
+            candle, active.timeframe, length=need.length, handled_through_ms=slot.handled_through_ms
+        )
+        if not closes:
+            return []
+        start_ms, end_ms = (close - active.timeframe.duration_ms for close in (closes[0], closes[-1] + 1))
+        series = (candle.exchange, candle.symbol, active.timeframe)
+        found = await self._ports.decisions.between(active.name, *series, start_ms, end_ms)
+        return [decision for decision in found if decision.kind is DecisionKind.FIRST]
+
+    async def _evaluate(self, active: ActiveStrategy, firsts: Sequence[Decision]) -> list[tuple[Decision, Decision]]:
+        """Each Decision with what the strategy says on the candles as they are stored now; all in one call."""
+        sources: list[tuple[Timeframe, Windows, dict[int, int]]] = []
+        for need in active.strategy.needs:
+            loaded = await self._windows(need.timeframe, need.length, firsts)
+            if loaded is None:
+                return []
+            rows = {record.first_open_time_ms: row for row, record in enumerate(loaded.records)}
+            sources.append((need.timeframe, loaded, rows))
+        known = [
+            first
+            for first in firsts
+            if all(
+                window.first_open_time_ms in rows for window, (_, _, rows) in zip(first.windows, sources, strict=True)
+            )
+        ]
+        if not known:
+            return []
+        windows = [
+            _rows(loaded, [rows[first.windows[number].first_open_time_ms] for first in known])
+            for number, (_, loaded, rows) in enumerate(sources)
+        ]
+        columns = {timeframe: picked.columns for (timeframe, _, _), picked in zip(sources, windows, strict=True)}
+        outcomes = active.strategy.evaluate(columns)
+        return [(first, shadow_of(first, outcomes[row], windows, row)) for row, first in enumerate(known)]
+
+    async def _windows(self, timeframe: Timeframe, length: int, firsts: Sequence[Decision]) -> Windows | None:
+        opens = [w.first_open_time_ms for first in firsts for w in first.windows if w.timeframe is timeframe]
+        start_ms, end_ms = min(opens), max(opens) + length * timeframe.duration_ms
+        first = firsts[0]
+        candles = await self._ports.candles.between(first.exchange, first.symbol, timeframe, start_ms, end_ms)
+        run = consecutive_tail(candles, timeframe)
+        return windows_of_candles(run, length) if len(run) >= length else None
+
+    async def _judge_exits(self, active: ActiveStrategy, minute: Candle) -> None:
+        """The slot's open signal and the one before it: would the corrected minute have ended them otherwise?"""
+        slot = self._state.slots[active.slot_key(minute.exchange, minute.symbol)]
+        for signal_id in (slot.signal_id, slot.last_signal_id):
+            record = await self._record(signal_id) if signal_id else None
+            if record is None:
+                continue
+            prices = None
+            if record.signal.opened_at_ms <= minute.open_time_ms:
+                prices = await self._ports.trade_prices(minute.exchange, minute.symbol, minute.open_time_ms)
+            text = exit_note(record.signal, minute, prices)
+            if text is not None:
+                await self._note(record.signal.signal_id, f"exit#{minute.open_time_ms}#{minute.revision}", text)
+
+    async def _record(self, signal_id: str) -> SignalRecord | None:
+        return self._state.records.get(signal_id) or await self._ports.signals.get(signal_id)
+
+    async def _note(self, signal_id: str, key: str, text: str) -> None:
+        """Add the line once: the row remembers it before it is published, a redelivery publishes the same event again."""
+        record = await self._record(signal_id)
+        if record is None:
+            return
+        note = next((note for note in record.notes if note.key == key), None)
+        if note is None:
+            note = SignalNote(key=key, version=record.signal.version + 1, text=text)
+            signal = msgspec.structs.replace(record.signal, version=note.version)
+            record = msgspec.structs.replace(record, signal=signal, notes=(*record.notes, note))
+            [saved] = await self._ports.signals.save([record], fence=self._ports.fence)
+            if signal_id in self._state.records:
+                self._state.records[signal_id] = saved
+        snapshot = msgspec.structs.replace(record.signal, version=note.version)
+        events: list[Event] = [SignalProgressed(signal=snapshot, note=note.text)]
+        await self._ports.announce(events)
+
+
+def _rows(windows: Windows, rows: list[int]) -> Windows:
+    columns = windows.columns
+    return Windows(
+        columns=WindowColumns(
+            open=columns.open[rows],
+            high=columns.high[rows],
+            low=columns.low[rows],
+            close=columns.close[rows],
+            volume=columns.volume[rows],
+        ),
+        records=tuple(windows.records[row] for row in rows),
+        unusable=tuple(windows.unusable[row] for row in rows),
+    )

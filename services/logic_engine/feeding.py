@@ -1,0 +1,114 @@
+"""Brings candles to the engine in order, and each window to its candle: from the event where it fits, else from the store."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from services.logic_engine.core.feed import bundles, follows_directly, newest_revisions, next_in_order, waves
+from services.logic_engine.ports import Ports
+from services.logic_engine.state import Series, State
+from shared.domain.candles import Candle
+from shared.domain.events import CandlesClosed
+from shared.domain.timeframe import MINUTE_MS, Timeframe
+from shared.strategies.windows import WindowTable
+
+CATCH_UP_MINUTES_MAX: Final = 500  # per series and call, so that one long absence does not hold up the others
+CATCH_UP_MINUTES_MIN: Final = 10
+SWEEP_CANDLES_MAX: Final = 20_000  # of all series in one sweep: some seconds of work, some ten megabytes
+
+
+class Feeding:
+    """Reads what events leave out."""
+
+    def __init__(self, ports: Ports, state: State, *, gap_patience_ms: int, entry_freshness_ms: int) -> None:
+        self._ports = ports
+        self._state = state
+        self._gap_patience_ms = gap_patience_ms
+        self._entry_freshness_ms = entry_freshness_ms
+
+    async def waves_of(self, events: Sequence[CandlesClosed]) -> list[list[CandlesClosed]]:
+        """What these announcements make ready: per minute one event per series, older minutes first.
+
+        Candles handled before are left out; earlier ones that no event brought are read from the store.
+        """
+        announced = newest_revisions(events)
+        await self._state.open_slots({series: min(closes) for series, closes in announced.items()})
+        ready: list[CandlesClosed] = []
+        for series, closes in announced.items():
+            handled_ms = self._state.handled_through_ms(series)
+            new = sorted(close for close in closes if close > handled_ms)
+            if follows_directly(handled_ms, new):
+                ready += [closes[close] for close in new]
+                continue
+            known = await self._stored(series, handled_ms, CATCH_UP_MINUTES_MAX)
+            # Beyond what was read lies what is unknown, not a hole: the sweep goes on from there.
+            reach_ms = handled_ms + CATCH_UP_MINUTES_MAX * MINUTE_MS
+            known |= {close: closes[close] for close in new if close <= reach_ms or not known or min(known) > reach_ms}
+            ready += next_in_order(handled_ms, known, gap_patience_ms=self._gap_patience_ms)
+        return waves(ready)
+
+    async def waves_missed(self, market_ms: int) -> list[list[CandlesClosed]]:
+        """What the store holds beyond the last handled candles of all series, in order, a bounded part of it."""
+        state = self._state
+        await state.open_slots(dict.fromkeys(state.known, market_ms))
+        behind = [series for series in state.known if market_ms - state.handled_through_ms(series) >= MINUTE_MS]
+        if not behind:
+            return []
+        minutes_max = min(CATCH_UP_MINUTES_MAX, max(CATCH_UP_MINUTES_MIN, SWEEP_CANDLES_MAX // len(behind)))
+        ready: list[CandlesClosed] = []
+        for series in behind:
+            handled_ms = state.handled_through_ms(series)
+            known = await self._stored(series, handled_ms, minutes_max)
+            ready += next_in_order(handled_ms, known, gap_patience_ms=self._gap_patience_ms)
+        return waves(ready)
+
+    async def bring_windows(self, wave: Sequence[CandlesClosed]) -> None:
+        """Push the wave's candles into their windows; a window that does not continue is loaded from the store."""
+        for event in wave:
+            for candle in event.candles:
+                table = self._state.tables.get(candle.timeframe)
+                if table is not None and not _continues(table, candle):
+                    await self._load(table, candle)
+
+    async def _load(self, table: WindowTable, candle: Candle) -> None:
+        before = await self._ports.candles.last(
+            candle.exchange,
+            candle.symbol,
+            candle.timeframe,
+            count=table.length - 1,
+            before_ms=candle.open_time_ms,
+        )
+        table.load((candle.exchange, candle.symbol), [*before, candle])
+
+    async def _stored(self, series: Series, handled_ms: int, minutes_max: int) -> dict[int, CandlesClosed]:
+        """Stored candles after the last handled one, by close."""
+        start_ms = handled_ms  # the open of the next minute
+        end_ms = start_ms + minutes_max * MINUTE_MS
+        minutes = await self._ports.candles.between(*series, Timeframe.M1, start_ms, end_ms)
+        if not minutes:
+            minutes = await self._after_a_long_gap(series, start_ms, minutes_max)
+        if not minutes:
+            return {}
+        roll_ups: list[Candle] = []
+        last_close_ms = minutes[-1].close_time_ms
+        for timeframe in self._state.roll_ups:
+            first_ms = minutes[0].close_time_ms - timeframe.duration_ms
+            stored = await self._ports.candles.between(*series, timeframe, max(0, first_ms), last_close_ms)
+            roll_ups += [candle for candle in stored if candle.close_time_ms <= last_close_ms]
+        wait_from_ms = self._ports.clock.market_ms() - self._entry_freshness_ms
+        return bundles(minutes, roll_ups, wanted=self._state.roll_ups, wait_from_ms=wait_from_ms)
+
+    async def _after_a_long_gap(self, series: Series, start_ms: int, minutes_max: int) -> list[Candle]:
+        """The symbol was not followed for longer than one catch-up reaches: its first candles after that."""
+        now_ms = self._ports.clock.market_ms()
+        step_ms = minutes_max * MINUTE_MS
+        for begin_ms in range(start_ms + step_ms, now_ms, step_ms):
+            minutes = await self._ports.candles.between(*series, Timeframe.M1, begin_ms, begin_ms + step_ms)
+            if minutes:
+                return minutes
+        return []
+
+
+def _continues(table: WindowTable, candle: Candle) -> bool:
+    newest_ms = table.newest_close_ms((candle.exchange, candle.symbol))
+    # A window that already reaches beyond the candle (the engine goes over old candles again) must end at it.
+    return newest_ms is not None and newest_ms <= candle.close_time_ms and table.push(candle)

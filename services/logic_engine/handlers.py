@@ -1,0 +1,181 @@
+"""Events in, effects out. One LogicEngine is active at a time; it also runs in replay, without consumers.
+
+Per candle and series, strictly in order: window -> exits on this 1m candle -> Decisions -> slot, signal row, publish ->
+slot progress. A handler returns when all of it is durable. The slot's `handled_through_ms` is written last: a kill before
+it brings the candle again, and every step then finds what is done and does the rest.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from services.logic_engine.core.active import ActiveStrategy
+from services.logic_engine.core.decide import Moment, decide
+from services.logic_engine.corrections import Corrections
+from services.logic_engine.feeding import Feeding
+from services.logic_engine.lives import Lives
+from services.logic_engine.ports import Ports
+from services.logic_engine.state import Series, State
+from shared.bus.port import Bus
+from shared.domain.checks import require
+from shared.domain.decisions import Decision
+from shared.domain.events import CandleCorrected, CandlesClosed, MacroBiasUpdated
+from shared.domain.timeframe import MINUTE_MS, Timeframe
+from shared.runtime.clock import Clock
+from shared.runtime.crash import crash_point
+from shared.store.port import Store
+
+ENTRY_FRESHNESS_MS: Final = 120_000
+GAP_PATIENCE_MS: Final = 900_000
+
+
+class LogicEngine:
+    """Closed candles to Decisions and signals.
+
+    fence:              of the lease under which it writes; None where nobody else can (replay).
+    entry_freshness_ms: market time within which a Decision must be made to open something.
+    gap_patience_ms:    how far a series must have moved on before a minute that never came is passed over.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        strategies: Sequence[ActiveStrategy],
+        fence: int | None = None,
+        entry_freshness_ms: int = ENTRY_FRESHNESS_MS,
+        gap_patience_ms: int = GAP_PATIENCE_MS,
+    ) -> None:
+        names = [active.name for active in strategies]
+        require(bool(names), "at least one strategy is enabled", names, "logic engine")
+        require(len(set(names)) == len(names), "names of strategies must be unique", names, "logic engine")
+        self._ports = Ports(store=store, bus=bus, clock=clock, fence=fence)
+        self._state = State(self._ports, strategies)
+        self._feeding = Feeding(
+            self._ports, self._state, gap_patience_ms=gap_patience_ms, entry_freshness_ms=entry_freshness_ms
+        )
+        self._lives = Lives(self._ports, self._state)
+        self._corrections = Corrections(self._ports, self._state)
+        self._entry_freshness_ms = entry_freshness_ms
+        self._turn = asyncio.Lock()  # consumers and the sweep take turns; order per series depends on it
+        self.decisions_made = 0
+        self.last_close_ms = 0
+
+    async def start(self, markets: Sequence[Series]) -> None:
+        """Load the slots of these (exchange, symbol); where there is none, begin behind the newest stored candle.
+
+        Candles stored before the first start (backfilled klines) make windows, not Decisions.
+        """
+        async with self._turn:
+            unknown = await self._state.adopt(markets)
+            begins: dict[Series, int] = {}
+            now_ms = self._ports.clock.market_ms() + MINUTE_MS
+            for series in unknown:
+                stored = await self._ports.candles.last(*series, Timeframe.M1, count=240, before_ms=now_ms)
+                if stored:
+                    begins[series] = stored[-1].close_time_ms + MINUTE_MS
+            await self._state.open_slots(begins)
+
+    async def handle_candles(self, events: Sequence[CandlesClosed | CandleCorrected]) -> None:
+        """Handle announcements; those of one minute in one list share one kernel call. Durable when it returns."""
+        async with self._turn:
+            try:
+                for run in _runs(events):
+                    if isinstance(run, CandleCorrected):
+                        await self._corrections.handle(run)
+                    else:
+                        for wave in await self._feeding.waves_of(run):
+                            await self._handle_wave(wave)
+            except BaseException:
+                self._state.forget()
+                raise
+
+    async def handle_bias(self, events: Sequence[MacroBiasUpdated]) -> None:
+        """Store new versions of the bias; they hold for candles that close from their effective time on."""
+        async with self._turn:
+            await self._ports.biases.save([event.bias for event in events], fence=self._ports.fence)
+            for event in events:
+                self._state.forget_bias(event.bias.base, event.bias.quote)
+
+    async def sweep(self) -> int:
+        """Handle candles that are stored but were not announced to us; returns how many. Bounded: call it until 0."""
+        async with self._turn:
+            try:
+                missed = await self._feeding.waves_missed(self._ports.clock.market_ms())
+                for wave in missed:
+                    await self._handle_wave(wave)
+            except BaseException:
+                self._state.forget()
+                raise
+        return sum(len(wave) for wave in missed)
+
+    def status(self) -> dict[str, object]:
+        """Figures for the status report."""
+        slots = self._state.slots.values()
+        return {
+            "last_close_ms": self.last_close_ms,
+            "series": len(self._state.known),
+            "open_signals": sum(slot.signal_id is not None for slot in slots),
+            "decisions": self.decisions_made,
+        }
+
+    async def _handle_wave(self, wave: Sequence[CandlesClosed]) -> None:
+        """One minute of several series."""
+        await self._feeding.bring_windows(wave)
+        await self._lives.exits(wave)
+        decisions = await self._decide(wave)
+        crash_point("logic_engine.decided")
+        await self._lives.act(decisions, wave)
+        await self._state.mark_handled(wave)
+        await self._corrections.handle_early(wave)
+        self.decisions_made += len(decisions)
+        self.last_close_ms = max(self.last_close_ms, wave[0].close_time_ms)
+
+    async def _decide(self, wave: Sequence[CandlesClosed]) -> list[Decision]:
+        """The stored Decisions on this close: made now, or before."""
+        moment = Moment(
+            close_time_ms=wave[0].close_time_ms,
+            market_ms=self._ports.clock.market_ms(),
+            entry_freshness_ms=self._entry_freshness_ms,
+        )
+        made: list[Decision] = []
+        for active in self._state.strategies:
+            series = [(event.exchange, event.symbol) for event in wave if self._is_ready(active, event)]
+            if series:
+                windows = {
+                    need.timeframe: self._state.tables[need.timeframe].windows(series, need.length)
+                    for need in active.strategy.needs
+                }
+                biases = await self._state.biases(series, moment.close_time_ms)
+                made += decide(active, series, windows, biases, moment)
+        return await self._ports.decisions.save_first(made, fence=self._ports.fence) if made else []
+
+    def _is_ready(self, active: ActiveStrategy, event: CandlesClosed) -> bool:
+        """Whether the strategy's own candle closed here, is not handled yet, and every series it reads reaches here."""
+        series = (event.exchange, event.symbol)
+        return (
+            any(candle.timeframe is active.timeframe for candle in event.candles)
+            and self._state.awaits(active, event)
+            and all(
+                self._state.tables[need.timeframe].ready(series, event.close_time_ms) for need in active.strategy.needs
+            )
+        )
+
+
+def _runs(
+    events: Sequence[CandlesClosed | CandleCorrected],
+) -> Iterator[Sequence[CandlesClosed] | CandleCorrected]:
+    """Announcements in runs, corrections one by one, in the order they came."""
+    run: list[CandlesClosed] = []
+    for event in events:
+        if isinstance(event, CandlesClosed):
+            run.append(event)
+            continue
+        if run:
+            yield run
+            run = []
+        yield event
+    if run:
+        yield run

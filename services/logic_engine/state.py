@@ -1,0 +1,126 @@
+"""What the engine remembers between candles. All of it can be read again from the store, and is, after any failure."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from services.logic_engine.core.active import ActiveStrategy
+from services.logic_engine.core.bias_versions import bias_at
+from services.logic_engine.core.pairs import base_and_quote
+from services.logic_engine.ports import Ports
+from shared.domain.bias import BiasInForce, MacroBias
+from shared.domain.events import CandleCorrected, CandlesClosed
+from shared.domain.slots import SignalRecord, Slot, SlotKey
+from shared.domain.timeframe import MINUTE_MS, Timeframe
+from shared.strategies.windows import WindowTable
+
+Series = tuple[str, str]  # exchange, symbol
+
+
+class State:
+    """Windows, slots, open signals and bias versions of every series seen."""
+
+    def __init__(self, ports: Ports, strategies: Sequence[ActiveStrategy]) -> None:
+        self._ports = ports
+        self.strategies = tuple(strategies)
+        lengths: dict[Timeframe, int] = {}
+        for active in strategies:
+            for need in active.strategy.needs:
+                lengths[need.timeframe] = max(need.length, lengths.get(need.timeframe, 0))
+        self.tables = {timeframe: WindowTable(timeframe, length) for timeframe, length in lengths.items()}
+        self.known: dict[Series, None] = {}  # every series whose slots exist, in the order they were met
+        self.slots: dict[SlotKey, Slot] = {}
+        self.records: dict[str, SignalRecord] = {}
+        self.early_corrections: dict[tuple[Series, int], CandleCorrected] = {}
+        self._biases: dict[tuple[str, str], list[MacroBias]] = {}
+
+    @property
+    def roll_ups(self) -> tuple[Timeframe, ...]:
+        """The timeframes above 1m that some strategy reads."""
+        return tuple(timeframe for timeframe in self.tables if timeframe is not Timeframe.M1)
+
+    def forget(self) -> None:
+        """Something failed half-way: what is remembered may differ from what is stored."""
+        for table in self.tables.values():
+            table.forget()
+        self.slots.clear()
+        self.records.clear()
+        self._biases.clear()
+
+    def handled_through_ms(self, series: Series) -> int:
+        """Close of the last candle that every strategy has handled."""
+        return min(self.slots[active.slot_key(*series)].handled_through_ms for active in self.strategies)
+
+    def awaits(self, active: ActiveStrategy, event: CandlesClosed) -> bool:
+        """Whether the strategy has not handled this close yet."""
+        slot = self.slots[active.slot_key(event.exchange, event.symbol)]
+        return slot.handled_through_ms < event.close_time_ms
+
+    async def open_slots(self, first_close_ms: dict[Series, int]) -> None:
+        """Load the slots of these series; where there is none yet, it begins just before the close given."""
+        keys = [active.slot_key(*series) for series in first_close_ms for active in self.strategies]
+        missing = [key for key in keys if key not in self.slots]
+        if not missing:
+            return
+        self.slots.update(await self._ports.slots.get_many(missing))
+        new = []
+        for key in missing:
+            if key not in self.slots:
+                begin_ms = first_close_ms[key.exchange, key.symbol] - MINUTE_MS
+                new.append((key, Slot(handled_through_ms=begin_ms)))
+        await self.save_slots(new)
+        self.known.update(dict.fromkeys(first_close_ms))
+
+    async def adopt(self, series: Sequence[Series]) -> list[Series]:
+        """Load the slots of series that were followed before; returns the others."""
+        keys = [active.slot_key(*item) for item in series for active in self.strategies]
+        self.slots.update(await self._ports.slots.get_many(keys))
+        unknown = [
+            item for item in series if any(active.slot_key(*item) not in self.slots for active in self.strategies)
+        ]
+        self.known.update(dict.fromkeys(item for item in series if item not in unknown))
+        return unknown
+
+    async def save_slots(self, slots: list[tuple[SlotKey, Slot]]) -> None:
+        """Write slots by compare-and-set and remember them."""
+        if slots:
+            saved = await self._ports.slots.save(slots, fence=self._ports.fence)
+            self.slots.update(zip((key for key, _ in slots), saved, strict=True))
+
+    async def mark_handled(self, wave: Sequence[CandlesClosed]) -> None:
+        """All effects of these candles are durable."""
+        done = []
+        for active in self.strategies:
+            for event in wave:
+                key = active.slot_key(event.exchange, event.symbol)
+                slot = self.slots[key]
+                if slot.handled_through_ms < event.close_time_ms:
+                    done.append((key, msgspec.structs.replace(slot, handled_through_ms=event.close_time_ms)))
+        await self.save_slots(done)
+
+    async def load_records(self, signal_ids: Sequence[str]) -> None:
+        """Make these signals' rows, as far as they exist, available in `records`."""
+        unknown = [signal_id for signal_id in signal_ids if signal_id not in self.records]
+        if unknown:
+            self.records.update(await self._ports.signals.get_many(unknown))
+
+    async def save_records(self, records: list[SignalRecord]) -> None:
+        """Write signal rows by compare-and-set and remember them."""
+        if records:
+            saved = await self._ports.signals.save(records, fence=self._ports.fence)
+            self.records.update((record.signal.signal_id, record) for record in saved)
+
+    async def biases(self, series: Sequence[Series], close_time_ms: int) -> list[BiasInForce]:
+        """The bias in force for each series at the close."""
+        found: dict[tuple[str, str], BiasInForce] = {}
+        pairs = [base_and_quote(symbol) for _, symbol in series]
+        for pair in pairs:
+            if pair not in found:
+                if pair not in self._biases:
+                    self._biases[pair] = await self._ports.biases.versions(*pair)
+                found[pair] = bias_at(self._biases[pair], close_time_ms)
+        return [found[pair] for pair in pairs]
+
+    def forget_bias(self, base: str, quote: str) -> None:
+        """A new version is stored."""
+        self._biases.pop((base, quote), None)

@@ -1,0 +1,241 @@
+"""The last closed candles of every series, in columns, ready for a kernel; and the digest that names a window.
+
+One table per timeframe: row = one (exchange, symbol). A row holds consecutive candles only, so that a window cannot have
+a hole: what does not follow the newest candle is refused, and the caller loads the row again from the store.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from shared.domain.candles import Candle
+from shared.domain.checks import require
+from shared.domain.decisions import WindowRecord
+from shared.domain.timeframe import Timeframe
+from shared.strategies.base import WINDOW_LENGTH, WindowColumns
+
+IntGrid = npt.NDArray[np.int64]
+Series = tuple[str, str]  # exchange, symbol
+
+_COLUMNS: Final = 5  # open, high, low, close, volume
+_DIGEST_LENGTH: Final = 32
+_FIRST_CAPACITY: Final = 16
+
+
+class Windows(msgspec.Struct, frozen=True, kw_only=True):
+    """Windows of n series, row by row: what a strategy reads and what a Decision records of it."""
+
+    columns: WindowColumns
+    records: tuple[WindowRecord, ...]
+    unusable: tuple[int, ...]  # per row: candles that a strategy may not rely on
+
+
+class WindowTable:
+    """The last `length` candles of every series of one timeframe.
+
+    Each row is written forward through twice its length; at the end the newest length - 1 candles move to the front, so
+    that a window always is one contiguous run of memory and a push costs the same whatever the length.
+    """
+
+    def __init__(self, timeframe: Timeframe, length: int = WINDOW_LENGTH) -> None:
+        self.timeframe = timeframe
+        self.length = length
+        self._rows: dict[Series, int] = {}
+        self._end: list[int] = []  # per row: one past its newest candle
+        self._count: list[int] = []
+        self._newest_ms: list[int] = []
+        self._values: npt.NDArray[np.float64] = np.zeros((0, 2 * length, _COLUMNS))
+        self._open_ms: IntGrid = np.zeros((0, 2 * length), dtype=np.int64)
+        self._revision: IntGrid = np.zeros((0, 2 * length), dtype=np.int64)
+        self._unusable: npt.NDArray[np.bool_] = np.zeros((0, 2 * length), dtype=np.bool_)
+
+    def push(self, candle: Candle) -> bool:
+        """Take the candle that follows the series' newest one, or a new revision of one inside the window.
+
+        False when it does neither (first candle, a hole, too old): nothing changed, load the row anew.
+        """
+        row = self._rows.get((candle.exchange, candle.symbol))
+        if row is None or not self._count[row]:
+            return False
+        step = (candle.open_time_ms - self._newest_ms[row]) // self.timeframe.duration_ms
+        if step == 1:
+            self._append(row, candle)
+            return True
+        if step <= 0 and -step < self._count[row]:
+            place = self._end[row] - 1 + step
+            # A late first announcement must not undo the correction that overtook it.
+            if candle.revision >= int(self._revision[row, place]):
+                self._put(row, place, candle)
+            return True
+        return False
+
+    def load(self, series: Series, candles: Sequence[Candle]) -> None:
+        """Start the row anew with the consecutive candles at the end of `candles` (oldest first)."""
+        row = self._row(series)
+        self._end[row] = self._count[row] = 0
+        for candle in consecutive_tail(candles, self.timeframe)[-self.length :]:
+            self._append(row, candle)
+
+    def forget(self, series: Series | None = None) -> None:
+        """Empty one row, or all of them: they are loaded again before they are read."""
+        rows = range(len(self._count)) if series is None else [self._row(series)]
+        for row in rows:
+            self._end[row] = self._count[row] = 0
+
+    def newest_close_ms(self, series: Series) -> int | None:
+        """Close of the newest candle; None for an empty row."""
+        row = self._rows.get(series)
+        return self._newest_ms[row] + self.timeframe.duration_ms if row is not None and self._count[row] else None
+
+    def ready(self, series: Series, close_time_ms: int) -> bool:
+        """Whether the row holds a whole window that reaches the newest close of this timeframe up to the time."""
+        row = self._rows.get(series)
+        if row is None or self._count[row] < self.length:
+            return False
+        return self._newest_ms[row] + self.timeframe.duration_ms == self.timeframe.open_time_ms(close_time_ms)
+
+    def windows(self, series: Sequence[Series], length: int | None = None) -> Windows:
+        """The newest windows of these series (all ready), in their order; `length` candles of each, else all."""
+        length = length or self.length
+        rows = np.array([self._rows[item] for item in series])
+        first = np.array([self._end[row] for row in rows.tolist()]) - length
+        places = first[:, None] + np.arange(length)
+        index = rows[:, None]
+        return windows_of(
+            self.timeframe,
+            self._open_ms[index, places],
+            self._values[index, places],
+            self._revision[index, places],
+            self._unusable[index, places],
+        )
+
+    def closes(self, series: Series) -> list[float]:
+        """The closes in the row, oldest first; empty for an unknown series."""
+        row = self._rows.get(series)
+        if row is None:
+            return []
+        closes: list[float] = self._values[row, self._end[row] - self._count[row] : self._end[row], 3].tolist()
+        return closes
+
+    def _row(self, series: Series) -> int:
+        row = self._rows.get(series)
+        if row is None:
+            row = self._rows[series] = len(self._rows)
+            for column in (self._end, self._count, self._newest_ms):
+                column.append(0)
+            if row >= len(self._values):
+                more = max(_FIRST_CAPACITY, len(self._values))
+                self._values, self._open_ms, self._revision, self._unusable = (
+                    np.concatenate([grid, np.zeros((more, *grid.shape[1:]), dtype=grid.dtype)])
+                    for grid in (self._values, self._open_ms, self._revision, self._unusable)
+                )
+        return row
+
+    def _append(self, row: int, candle: Candle) -> None:
+        end = self._end[row]
+        if end == 2 * self.length:
+            keep = self.length - 1
+            for grid in (self._values, self._open_ms, self._revision, self._unusable):
+                grid[row, :keep] = grid[row, end - keep : end]
+            end = self._count[row] = keep
+        self._put(row, end, candle)
+        self._end[row] = end + 1
+        self._count[row] = min(self._count[row] + 1, self.length)
+        self._newest_ms[row] = candle.open_time_ms
+
+    def _put(self, row: int, place: int, candle: Candle) -> None:
+        self._values[row, place] = _values(candle)
+        self._open_ms[row, place] = candle.open_time_ms
+        self._revision[row, place] = candle.revision
+        self._unusable[row, place] = not candle.usable
+
+
+def windows_of(
+    timeframe: Timeframe,
+    open_ms: IntGrid,
+    values: npt.NDArray[np.float64],
+    revision: IntGrid,
+    unusable: npt.NDArray[np.bool_],
+) -> Windows:
+    """Windows from grids of shape (n, length) and, for values, (n, length, 5)."""
+    columns = np.ascontiguousarray(values.transpose(2, 0, 1))
+    digests = _digests(open_ms, columns)
+    steady = (revision == revision[:, :1]).all(axis=1).tolist()
+    first_ms, first_revision = open_ms[:, 0].tolist(), revision[:, 0].tolist()
+    length = open_ms.shape[1]
+    return Windows(
+        columns=WindowColumns(open=columns[0], high=columns[1], low=columns[2], close=columns[3], volume=columns[4]),
+        records=tuple(
+            WindowRecord(
+                timeframe=timeframe,
+                first_open_time_ms=first_ms[row],
+                length=length,
+                digest=digest,
+                revisions=((first_revision[row], length),) if steady[row] else run_lengths(revision[row].tolist()),
+            )
+            for row, digest in enumerate(digests)
+        ),
+        unusable=tuple(unusable.sum(axis=1).tolist()),
+    )
+
+
+def windows_of_candles(candles: Sequence[Candle], length: int = WINDOW_LENGTH) -> Windows:
+    """Every full window inside a run of consecutive candles, one row per window, oldest first; needs length candles."""
+    require(len(candles) >= length, f"at least {length} candles are needed", len(candles), "windows")
+    view = np.lib.stride_tricks.sliding_window_view
+    values = np.array([_values(candle) for candle in candles])
+    return windows_of(
+        candles[0].timeframe,
+        np.ascontiguousarray(view(np.array([candle.open_time_ms for candle in candles], dtype=np.int64), length)),
+        view(values, length, axis=0).transpose(0, 2, 1),
+        view(np.array([candle.revision for candle in candles], dtype=np.int64), length),
+        view(np.array([not candle.usable for candle in candles]), length),
+    )
+
+
+def window_digest(candles: Sequence[Candle]) -> str:
+    """The digest of a window: equal exactly where open times and OHLCV, as float64, are equal.
+
+    First 32 hex digits of the SHA-256 over: open times as int64, then all opens, highs, lows, closes and volumes as float64,
+    each little-endian and oldest first.
+    """
+    open_ms = np.array([[candle.open_time_ms for candle in candles]], dtype=np.int64)
+    columns = np.ascontiguousarray(np.array([_values(candle) for candle in candles]).T[:, None, :])
+    return _digests(open_ms, columns)[0]
+
+
+def consecutive_tail(candles: Sequence[Candle], timeframe: Timeframe) -> Sequence[Candle]:
+    """The longest run without a hole at the end of candles that are oldest first."""
+    start = len(candles) - 1
+    while start > 0 and candles[start].open_time_ms - candles[start - 1].open_time_ms == timeframe.duration_ms:
+        start -= 1
+    return candles[max(start, 0) :]
+
+
+def run_lengths(values: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """(value, count) of each run: [1, 1, 2] -> ((1, 2), (2, 1))."""
+    runs: list[tuple[int, int]] = []
+    for value in values:
+        if runs and runs[-1][0] == value:
+            runs[-1] = (value, runs[-1][1] + 1)
+        else:
+            runs.append((value, 1))
+    return tuple(runs)
+
+
+def _values(candle: Candle) -> tuple[float, float, float, float, float]:
+    return candle.open, candle.high, candle.low, candle.close, float(candle.volume)
+
+
+def _digests(open_ms: IntGrid, columns: npt.NDArray[np.float64]) -> list[str]:
+    """One digest per row; open_ms has shape (n, length), columns (5, n, length)."""
+    times = open_ms.astype("<i8", copy=False)
+    floats = np.ascontiguousarray(columns.astype("<f8", copy=False).transpose(1, 0, 2))
+    return [
+        hashlib.sha256(times[row].tobytes() + floats[row].tobytes()).hexdigest()[:_DIGEST_LENGTH]
+        for row in range(len(times))
+    ]
