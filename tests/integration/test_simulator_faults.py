@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -93,7 +95,7 @@ async def test_a_late_trade_is_sent_behind_time_and_then_belongs_to_rest_answers
     market_ms = rows[-1]["T"]
     late = [t for t in rows if t["T"] < market_ms - 60_000]
     assert len(late) == 1
-    assert late[0]["T"] // 60_000 < rows[0]["T"] // 60_000
+    assert late[0]["T"] // 60_000 < market_ms // 60_000
     recent = simulator.get("/v5/market/recent-trade", category="linear", symbol="BTCUSDT", limit=1000)
     assert late[0]["i"] in {t["execId"] for t in recent["result"]["list"]}
     minute_ms = late[0]["T"] // 60_000 * 60_000
@@ -156,6 +158,34 @@ async def test_a_client_without_ping_is_dropped():
                 await client.send('{"op":"ping"}')
                 await texts(client, 0.2)
         assert simulator.state()["counters"]["dropped_without_ping"] == 1
+
+
+async def test_a_client_that_does_not_read_is_dropped_and_the_others_go_on():
+    with running_simulator(speed=1000, symbols=("BTCUSDT", "ETHUSDT", "SOLUSDT"), frames_queued_max=50) as simulator:
+        async with (
+            websockets.connect(simulator.websocket_url, max_queue=1) as lazy,
+            a_client(simulator, "tickers.BTCUSDT") as reader,
+        ):
+            lazy.transport.pause_reading()
+            topics = [TOPIC, "publicTrade.ETHUSDT", "publicTrade.SOLUSDT"]
+            await lazy.send(json.dumps({"op": "subscribe", "args": topics}))
+            for _ in range(60):
+                await texts(reader, 0.25)
+                if simulator.state()["slow_clients_dropped"]:
+                    break
+            assert simulator.state()["slow_clients_dropped"] == 1
+            assert await texts(reader, 0.3)
+
+
+async def test_sigterm_ends_the_process_soon_while_clients_are_connected():
+    with running_simulator(as_process=True, speed=20, symbols=("BTCUSDT",)) as simulator:
+        async with a_client(simulator) as client:
+            await texts(client, 0.3)
+            os.kill(simulator.pid, signal.SIGTERM)
+            began = time.monotonic()
+            with pytest.raises(websockets.ConnectionClosed):
+                await texts(client, 5)
+    assert time.monotonic() - began < 5
 
 
 async def test_scheduled_faults_happen_and_are_counted():

@@ -99,8 +99,9 @@ async def test_no_trade_comes_behind_the_time_of_an_earlier_frame(simulator):
     assert tickers > 4 * 2.0 / 0.3
 
 
-async def test_klines_on_the_stream_are_the_fold_of_the_trades_on_the_stream(simulator):
-    frames = await collect(simulator, ["publicTrade.SOLUSDT", "kline.1.SOLUSDT"], 5.5)
+async def test_klines_on_the_stream_are_the_fold_of_the_trades_on_the_stream():
+    with running_simulator(speed=80, seed=4, symbols=("SOLUSDT",)) as simulator:
+        frames = await collect(simulator, ["publicTrade.SOLUSDT", "kline.1.SOLUSDT"], 2.6)
     trades = [t for frame in frames if frame.get("topic") == "publicTrade.SOLUSDT" for t in frame["data"]]
     closed = [b for f in frames if f.get("topic") == "kline.1.SOLUSDT" for b in f["data"] if b["confirm"]]
     assert len(closed) >= 2

@@ -24,6 +24,9 @@ from typing import Any
 import httpx
 import msgspec
 
+from services.simulator.core.day_plan import APPROACH_MINUTES, DAY_MINUTES, event_starts
+from services.simulator.core.instruments import instrument_of
+from services.simulator.core.minute_trades import MINUTE_MS
 from services.simulator.main import build_server, listen
 from services.simulator.settings import Settings
 
@@ -68,6 +71,21 @@ class RunningSimulator(msgspec.Struct, frozen=True, kw_only=True):
     def market_ms(self) -> int:
         """Market time now."""
         return int(self.state()["market_ms"])
+
+
+def climaxes_ms(symbol: str, *, seed: int = 1, from_ms: int, until_ms: int, event_every_minutes: int = 30) -> list[int]:
+    """Market times at which the climax minutes of a symbol's scheduled moves close, in [from_ms, until_ms].
+
+    At that close RSI(14) stands beyond 25 or 75 on more than 1.5 times the usual volume. A test that wants a signal
+    soon sets origin_market_ms some minutes before one.
+    """
+    instrument = instrument_of(symbol)
+    closes = [
+        (day * DAY_MINUTES + int(start) + APPROACH_MINUTES) * MINUTE_MS
+        for day in range(from_ms // MINUTE_MS // DAY_MINUTES - 1, until_ms // MINUTE_MS // DAY_MINUTES + 1)
+        for start in event_starts(instrument, seed, day, event_every_minutes)
+    ]
+    return sorted(close_ms for close_ms in closes if from_ms <= close_ms <= until_ms)
 
 
 def free_port() -> int:

@@ -59,15 +59,19 @@ def _scaled(text: str) -> int:
     return value
 
 
+def _header(header: list[str], name: str) -> list[str]:
+    missing = [column for column in _REQUIRED if column not in header]
+    if missing:
+        raise TapeError(f"{name}: line 1: column {missing[0]!r} is missing, found {header}")
+    return header
+
+
 def _read(lines: Iterable[str], name: str, wanted: frozenset[str]) -> dict[str, _Column]:
     columns: dict[str, _Column] = {}
     line = 1
     try:
         reader = csv.reader(lines)
-        header = next(reader, [])
-        missing = [column for column in _REQUIRED if column not in header]
-        if missing:
-            raise TapeError(f"{name}: line 1: column {missing[0]!r} is missing, found {header}")
+        header = _header(next(reader, []), name)
         at_symbol, at_id, at_price, at_quantity, at_time = (header.index(column) for column in _REQUIRED)
         at_maker = header.index("buyer_market_maker") if "buyer_market_maker" in header else None
         for row in reader:
