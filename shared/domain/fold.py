@@ -99,6 +99,8 @@ def _gather(groups: Sequence[Sequence[MinuteTrades]], scales: list[tuple[int, in
     arrivals = {key: rank for rank, key in enumerate(sorted({piece.arrival for piece in pieces}))}
     numbers = [number for number, group in enumerate(groups) for _ in group]
     columns = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in COLUMN_NAMES}
+    if columns["trade_id"].dtype == object and any(piece.trade_id.dtype != object for piece in pieces):
+        columns["trade_id"] = _text_ids(columns["trade_id"])
     finest = [scales[number][1] for number in numbers]
     if any(piece.quantity_scale != scale for piece, scale in zip(pieces, finest, strict=True)):
         factors = [10 ** (scale - piece.quantity_scale) for piece, scale in zip(pieces, finest, strict=True)]
@@ -106,6 +108,13 @@ def _gather(groups: Sequence[Sequence[MinuteTrades]], scales: list[tuple[int, in
         columns["quantity_units"] = units.astype(np.int64)  # raises OverflowError rather than wrap
     arrival = np.repeat(np.array([arrivals[piece.arrival] for piece in pieces]), lengths)
     return _Rows(np.repeat(np.array(numbers), lengths), arrival, columns)
+
+
+def _text_ids(ids: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Numbers and texts do not compare: where some pieces have texts, all are compared as texts."""
+    texts = np.empty(len(ids), dtype=object)
+    texts[:] = [str(value) for value in ids.tolist()]
+    return texts
 
 
 def _unique_trades(rows: _Rows) -> tuple[_Rows, dict[int, tuple[str, ...]]]:

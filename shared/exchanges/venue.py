@@ -1,26 +1,13 @@
 """What every venue folder offers the services, and what it declares about itself."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final, Protocol
 
 import msgspec
 
 from shared.domain.instruments import Instrument
+from shared.domain.klines import Kline as Kline  # noqa: PLC0414 - part of the port, though pure parts need it too
 from shared.domain.timeframe import Timeframe
-
-
-class Kline(msgspec.Struct, frozen=True, kw_only=True):
-    """A closed candle as the venue publishes it; volumes exact, in base and quote."""
-
-    open_time_ms: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: Decimal
-    quote_volume: Decimal
-    trade_count: int | None
 
 
 class VenueTrade(msgspec.Struct, frozen=True, kw_only=True):

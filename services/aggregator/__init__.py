@@ -1,0 +1,1 @@
+"""Raw trades to tape to candles of every timeframe to candles-closed."""

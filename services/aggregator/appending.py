@@ -1,0 +1,146 @@
+"""Batches to durable rows: tape, marks and coverage in one write, before anything is acknowledged."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from services.aggregator.conflicts import report
+from services.aggregator.core.coverage import SeriesKey
+from services.aggregator.core.identities import Conflict, settle_move
+from services.aggregator.state import SUBSCRIPTION, State
+from shared.domain.coverage import SessionCoverage
+from shared.domain.minute_trades import MinuteTrades, split_by_minute
+from shared.domain.timeframe import MINUTE_MS, minute_ms
+from shared.domain.trades import TradeBatch
+from shared.store.pending import MarkKind, MinuteKey
+
+
+class Appender:
+    """Appends batches to the tape; afterwards the cores know them."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def append(self, batches: Sequence[TradeBatch]) -> None:
+        """Make the batches durable. Repeated ones cost nothing; raises FencedError where a newer owner is active."""
+        sessions, fresh = self._join(batches)
+        if not sessions:
+            return
+        pieces: list[MinuteTrades] = []
+        for batch in fresh:
+            pieces.extend(await self._in_time(batch))
+        conflicts = await self._moved(pieces)
+        retold = self._minutes_with_new_evidence(list(sessions.values()))
+        touched = {MinuteKey(piece.minute_ms, piece.exchange, piece.symbol) for piece in pieces}
+        touched.update(MinuteKey(conflict.excluded_minute_ms, *conflict.key) for conflict in conflicts)
+        touched.update(retold)
+        stored = await self._write(list(sessions.values()), pieces, conflicts, touched)
+        self._take_over(stored, pieces, conflicts, retold)
+        self._state.counters["batches"] += len(fresh)
+        for conflict in conflicts:
+            await report(self._state, conflict)
+
+    def _join(self, batches: Sequence[TradeBatch]) -> tuple[dict[tuple[str, str], SessionCoverage], list[TradeBatch]]:
+        """The batches not known yet, and the sessions as they are with them."""
+        sessions: dict[tuple[str, str], SessionCoverage] = {}
+        fresh = []
+        for batch in batches:
+            place = (batch.exchange, batch.session)
+            known = sessions.get(place) or self._state.coverage.session(*place) or SessionCoverage.beginning(batch)
+            # The coverage row is written behind the batch's other rows: what it names is durable already.
+            if not known.holds(batch.sequence):
+                sessions[place] = known.joined(batch)
+                fresh.append(batch)
+        return sessions, fresh
+
+    async def _in_time(self, batch: TradeBatch) -> list[MinuteTrades]:
+        """The batch's trades by minute; those far from the feed's own clock are refused one minute at a time."""
+        limits = self._state.limits
+        first_ms = minute_ms(max(0, batch.watermark_ms - limits.correction_horizon_ms))
+        last_ms = max(batch.watermark_ms, batch.covers_from_ms) + limits.future_max_ms
+        pieces = split_by_minute(batch)
+        kept = [piece for piece in pieces if first_ms <= piece.minute_ms <= last_ms]
+        if len(kept) < len(pieces):
+            for piece in pieces:
+                if not first_ms <= piece.minute_ms <= last_ms:
+                    await self._refuse(piece, f"a trade's minute must lie in {first_ms}..{last_ms} ms")
+        return kept
+
+    async def _refuse(self, piece: MinuteTrades, rule: str) -> None:
+        place = f"{piece.exchange} session {piece.session} sequence {piece.sequence} symbol={piece.symbol}"
+        reason = f"{rule}, was {piece.minute_ms} ({place} trade_id={piece.trade_id[0]}, {len(piece)} trades)"
+        rows = {"trade_id": piece.trade_id.tolist(), "traded_at_ms": piece.traded_at_ms.tolist()}
+        rows |= {"price": piece.price.tolist(), "quantity_units": piece.quantity_units.tolist()}
+        await self._state.bus.refuse(SUBSCRIPTION, msgspec.json.encode(rows), {"symbol": piece.symbol}, reason)
+        self._state.counters["refused"] += 1
+        self._state.log.warning("trades_refused", reason=reason)
+
+    async def _moved(self, pieces: Sequence[MinuteTrades]) -> list[Conflict]:
+        """Ids that came again in another minute, with the exclusion that settles each."""
+        conflicts: list[Conflict] = []
+        for piece in pieces:
+            moved = self._state.identities.add(piece)
+            if not moved:
+                continue
+            involved = [one for one in pieces if one.symbol == piece.symbol and one.exchange == piece.exchange]
+            for minute in (piece.minute_ms, *moved):
+                on_tape = await self._state.tape.load(piece.exchange, piece.symbol, minute, minute + MINUTE_MS)
+                involved.extend(row for tape_minute in on_tape.values() for row in tape_minute.pieces)
+            for trade_id in dict.fromkeys(trade_id for ids in moved.values() for trade_id in ids):
+                conflicts.extend(settle_move(trade_id, involved))
+        return conflicts
+
+    def _minutes_with_new_evidence(self, sessions: Sequence[SessionCoverage]) -> set[MinuteKey]:
+        """Closed minutes that the sessions newly vouch for: they are folded again."""
+        found = set()
+        for session in sessions:
+            closed = {}
+            for symbol in session.symbols:
+                series = self._state.builder.series.get(SeriesKey(session.exchange, symbol))
+                if series is not None and series.next_ms is not None:
+                    closed[series.key] = series.next_ms
+            oldest_ms = session.watermark_ms - self._state.limits.correction_horizon_ms
+            for key, spans in self._state.coverage.fresh(session, closed):
+                for start_ms, end_ms in spans:
+                    for minute in range(minute_ms(max(start_ms, oldest_ms)), end_ms, MINUTE_MS):
+                        found.add(MinuteKey(minute, *key))
+        return found
+
+    async def _write(
+        self,
+        sessions: list[SessionCoverage],
+        pieces: list[MinuteTrades],
+        conflicts: list[Conflict],
+        touched: set[MinuteKey],
+    ) -> list[SessionCoverage]:
+        state = self._state
+        async with state.marks_lock:
+            marks = sorted(minute for minute in touched if state.marked.get(minute) is not MarkKind.TOUCHED)
+            writes = [state.pending.write_of(minute) for minute in marks]
+            writes += [state.tape.write_of(piece) for piece in pieces]
+            writes += [
+                state.tape.exclusion_of(*conflict.key, conflict.excluded_minute_ms, conflict.exclusion)
+                for conflict in conflicts
+            ]
+            writes += [state.coverage_store.write_of(session, fence=state.fence) for session in sessions]
+            outcomes = await state.store.write(writes)
+            state.marked.update(dict.fromkeys(marks, MarkKind.TOUCHED))
+        return await state.coverage_store.settle(sessions, outcomes[-len(sessions) :], fence=state.fence)
+
+    def _take_over(
+        self,
+        sessions: list[SessionCoverage],
+        pieces: list[MinuteTrades],
+        conflicts: list[Conflict],
+        retold: set[MinuteKey],
+    ) -> None:
+        """The rows are durable: now the cores may know them, all at once."""
+        builder = self._state.builder
+        for piece in pieces:
+            builder.of(SeriesKey(piece.exchange, piece.symbol)).add(piece)
+        for conflict in conflicts:
+            builder.of(conflict.key).exclude(conflict.excluded_minute_ms, conflict.exclusion)
+        for minute in retold:
+            builder.of(SeriesKey(minute.exchange, minute.symbol)).late.add(minute.minute_ms)
+        for session in sessions:
+            self._state.coverage.put(session)

@@ -1,0 +1,105 @@
+"""Minutes that close: candles stored, announced, marks cleared, in this order, so that a kill at any point is repaired."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+
+from services.aggregator.conflicts import report_in_minute
+from services.aggregator.core.candle_builder import Built, MinuteClose
+from services.aggregator.core.coverage import SeriesKey
+from services.aggregator.state import CANDLES_TOPIC, State
+from shared.domain.candles import Candle, CandleQuality
+from shared.domain.events import CandlesClosed
+from shared.domain.timeframe import MINUTE_MS, Timeframe, roll_ups_closing_at
+from shared.runtime.crash import crash_point
+from shared.store.pending import MinuteKey
+
+_closing_at = lru_cache(maxsize=4096)(roll_ups_closing_at)
+
+
+class Closer:
+    """Closes what the builder says can close."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def close_some(self, *, through_ms: int | None = None) -> bool:
+        """Close one chunk of minutes; False when there was none."""
+        state = self._state
+        closes = state.builder.plan_closes(through_ms=through_ms)
+        if not closes:
+            return False
+        # Also for minutes without trades: a candle stored but not announced must be found again after a kill.
+        await state.ensure_marks(MinuteKey(close.minute_ms, *close.series.key) for close in closes)
+        built = state.builder.build(closes)
+        groups = [await self._with_roll_ups(one) for one in built]
+        saved = await self._save(groups)
+        crash_point("aggregator.stored")
+        await self._announce(built, saved)
+        crash_point("aggregator.announced")
+        await self._note_holes(closes, built)
+        await state.finish_marks((close.series, close.minute_ms) for close in closes)
+        return True
+
+    async def _with_roll_ups(self, one: Built) -> list[Candle]:
+        """The minute's candle and every higher one that closes with it, shortest first."""
+        state, candle = self._state, one.candle
+        state.recent.put((candle,))
+        candles = [candle]
+        end_ms = one.minute_ms + MINUTE_MS
+        for timeframe in _closing_at(end_ms):
+            higher = await state.rolled_up(one.series.key, timeframe, end_ms - timeframe.duration_ms)
+            if higher is None:
+                break  # a longer one needs this one
+            state.recent.put((higher,))
+            candles.append(higher)
+        return candles
+
+    async def _save(self, groups: list[list[Candle]]) -> list[list[Candle]]:
+        flat = [candle for group in groups for candle in group]
+        saved = await self._state.candles.save(flat, fence=self._state.fence)
+        self._state.recent.put(saved)
+        result, start = [], 0
+        for group in groups:
+            result.append(saved[start : start + len(group)])
+            start += len(group)
+        return result
+
+    async def _announce(self, built: Sequence[Built], saved: Sequence[list[Candle]]) -> None:
+        """One publish per minute with all its symbols."""
+        by_minute: defaultdict[int, list[CandlesClosed]] = defaultdict(list)
+        for one, candles in zip(built, saved, strict=True):
+            by_minute[one.minute_ms].append(closed_event(one.series.key, candles))
+        for minute_ms in sorted(by_minute):
+            await self._state.bus.publish(CANDLES_TOPIC, by_minute[minute_ms])
+        self._state.counters["closed"] += len(built)
+        if by_minute:
+            self._state.last_close_ms = max(by_minute) + MINUTE_MS
+
+    async def _note_holes(self, closes: Sequence[MinuteClose], built: Sequence[Built]) -> None:
+        holes: defaultdict[SeriesKey, list[int]] = defaultdict(list)
+        for close in closes:
+            if close.quality is CandleQuality.PARTIAL:
+                close.series.holes.add(close.minute_ms)
+                holes[close.series.key].append(close.minute_ms)
+        for key, minutes in holes.items():
+            await announce_partial(self._state, key, minutes)
+        for one in built:
+            if one.conflicts:
+                await report_in_minute(self._state, one.series.key, one.minute_ms, one.conflicts)
+
+
+def closed_event(key: SeriesKey, candles: Sequence[Candle]) -> CandlesClosed:
+    """Everything that closed with the minute, 1m first."""
+    close_time_ms = candles[0].open_time_ms + Timeframe.M1.duration_ms
+    return CandlesClosed(exchange=key.exchange, symbol=key.symbol, close_time_ms=close_time_ms, candles=tuple(candles))
+
+
+async def announce_partial(state: State, key: SeriesKey, minutes: Sequence[int]) -> None:
+    """Minutes closed without proof that all their trades are there."""
+    state.counters["partial"] += len(minutes)
+    text = (
+        f"{key.symbol}: {len(minutes)} minute(s) from {minutes[0]} to {minutes[-1]} are partial: trades may be missing"
+    )
+    await state.announce_system("candle_partial", key, version=minutes[-1], text=text)
+    state.log.warning("candles_partial", symbol=key.symbol, count=len(minutes), first_minute_ms=minutes[0])

@@ -1,0 +1,1 @@
+"""What the aggregator decides: pure, no I/O, no clock."""

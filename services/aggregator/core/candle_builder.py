@@ -1,0 +1,212 @@
+"""Which minutes close, on what evidence, and which candles they make. In order per symbol, by watermark, never by clock."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from services.aggregator.core.coverage import Coverage, SeriesKey
+from services.aggregator.core.limits import Limits
+from services.aggregator.core.series import Series
+from shared.domain.candles import Candle, CandleQuality, flat_candle
+from shared.domain.fold import FoldedMinute, fold_minutes
+from shared.domain.minute_trades import MinuteTrades
+from shared.domain.timeframe import MINUTE_MS, Timeframe, minute_ms
+from shared.domain.klines import Kline
+
+# A kline is asked for before the hole times out, so that the answer is there when it does.
+ASK_AFTER_SHARE: Final = 2
+
+
+class MinuteClose(NamedTuple):
+    """One minute that closes now. kline: the evidence of a REPAIRED_KLINE minute; else the pieces are."""
+
+    minute_ms: int
+    series: Series
+    pieces: list[MinuteTrades]
+    quality: CandleQuality
+    kline: Kline | None
+
+
+class Built(NamedTuple):
+    """A minute's candle. conflicts: ids in its trades that came again with other content."""
+
+    minute_ms: int
+    series: Series
+    candle: Candle
+    conflicts: tuple[str, ...]
+
+
+class KlineRange(NamedTuple):
+    """Minutes start <= minute < end of a symbol that nothing covers."""
+
+    key: SeriesKey
+    start_ms: int
+    end_ms: int
+
+
+class CandleBuilder:
+    """All series. `has_rest` says of which exchanges klines can be asked for; without, holes close as partial."""
+
+    def __init__(self, coverage: Coverage, limits: Limits, *, rest_exchanges: frozenset[str] = frozenset()) -> None:
+        self._coverage = coverage
+        self._limits = limits
+        self._rest_exchanges = rest_exchanges
+        self.series: dict[SeriesKey, Series] = {}
+
+    def of(self, key: SeriesKey) -> Series:
+        """The symbol's series, new where it is not known yet."""
+        series = self.series.get(key)
+        if series is None:
+            series = self.series[key] = Series(key)
+        return series
+
+    def plan_closes(self, *, through_ms: int | None = None) -> list[MinuteClose]:
+        """The minutes that can close now, by (minute, symbol), at most close_chunk; they are closed from here on.
+
+        through_ms: close every minute up to and including this one's, uncovered ones as partial (the end of a replay).
+        """
+        share = max(1, self._limits.close_chunk // max(1, len(self.series)))
+        closes: list[MinuteClose] = []
+        for series in self.series.values():
+            if series.ready:
+                closes.extend(self._plan(series, through_ms, share))
+        closes.sort(key=lambda close: (close.minute_ms, close.series.key))
+        return closes
+
+    def _plan(self, series: Series, through_ms: int | None, limit: int) -> Iterable[MinuteClose]:
+        watermark_ms = self._coverage.watermark_ms(series.key)
+        if series.next_ms is None:
+            series.next_ms = series.first_trade_minute_ms()
+        for _ in range(limit):
+            now_ms = series.next_ms
+            if now_ms is None or now_ms > (watermark_ms - MINUTE_MS if through_ms is None else through_ms):
+                return
+            quality = self._evidence(series, now_ms, watermark_ms, ending=through_ms is not None)
+            if quality is None:
+                return
+            series.next_ms = now_ms + MINUTE_MS
+            kline = series.klines.pop(now_ms, None)
+            used = kline if quality is CandleQuality.REPAIRED_KLINE else None
+            yield MinuteClose(now_ms, series, series.take(now_ms), quality, used)
+
+    def _evidence(self, series: Series, now_ms: int, watermark_ms: int, *, ending: bool) -> CandleQuality | None:
+        """How good the minute will be; None while better evidence may still come."""
+        quality = self._coverage.quality(series.key, now_ms)
+        if quality is not None:
+            return quality
+        if not ending and watermark_ms - (now_ms + MINUTE_MS) < self._limits.hole_timeout_ms:
+            return None
+        if now_ms in series.klines:
+            return CandleQuality.REPAIRED_KLINE
+        asked = series.key.exchange not in self._rest_exchanges or now_ms < series.asked_until_ms
+        return CandleQuality.PARTIAL if asked or ending else None
+
+    def build(self, closes: Sequence[MinuteClose]) -> list[Built]:
+        """The candles of the minutes, in the given order; none for a minute without trades before a symbol's first."""
+        folded = fold_all(closes)
+        built = []
+        for close in closes:
+            minute = folded.get((close.series.key, close.minute_ms))
+            candle = make_candle(close, minute, close.series.previous)
+            if candle is not None:
+                close.series.previous = candle
+                built.append(
+                    Built(close.minute_ms, close.series, candle, minute.conflicts if minute is not None else ())
+                )
+        return built
+
+    def evidence_of_closed(self, series: Series, now_ms: int, current: Candle | None) -> CandleQuality:
+        """How good a closed minute is by what is known now; a kline stays as good as it was."""
+        quality = self._coverage.quality(series.key, now_ms)
+        if quality is not None:
+            return quality
+        has_kline = current is not None and current.quality is CandleQuality.REPAIRED_KLINE
+        return CandleQuality.REPAIRED_KLINE if now_ms in series.klines or has_kline else CandleQuality.PARTIAL
+
+    def wanted(self) -> list[KlineRange]:
+        """Uncovered minutes to ask the venue for before they close, one range per symbol, bounded."""
+        patience_ms = self._limits.hole_timeout_ms // ASK_AFTER_SHARE
+        ranges = []
+        for key, series in self.series.items():
+            if key.exchange not in self._rest_exchanges or not series.ready or series.next_ms is None:
+                continue
+            start_ms = max(series.next_ms, series.asked_until_ms)
+            limit_ms = minute_ms(self._coverage.watermark_ms(key) - patience_ms)
+            while start_ms < limit_ms and self._coverage.quality(key, start_ms) is not None:
+                start_ms += MINUTE_MS
+            end_ms = start_ms
+            while end_ms < limit_ms and self._coverage.quality(key, end_ms) is None:
+                end_ms += MINUTE_MS
+            if end_ms > start_ms:
+                ranges.append(KlineRange(key, start_ms, end_ms))
+        return ranges
+
+    def holes(self, ranges_max: int) -> list[KlineRange]:
+        """Partial minutes to ask for again: of each symbol the run of its oldest ones; at most ranges_max."""
+        ranges = []
+        for key, series in self.series.items():
+            if key.exchange in self._rest_exchanges and series.holes and len(ranges) < ranges_max:
+                start_ms = min(series.holes)
+                end_ms = start_ms + MINUTE_MS
+                while end_ms in series.holes:
+                    end_ms += MINUTE_MS
+                ranges.append(KlineRange(key, start_ms, end_ms))
+        return ranges
+
+    def offer_klines(self, wanted: KlineRange, klines: Sequence[Kline]) -> None:
+        """The venue's answer, empty after a failure: open minutes may use it, closed holes are folded again."""
+        series = self.of(wanted.key)
+        series.asked_until_ms = max(series.asked_until_ms, wanted.end_ms)
+        for kline in klines:
+            if wanted.start_ms <= kline.open_time_ms < wanted.end_ms:
+                series.klines[kline.open_time_ms] = kline
+                if series.is_closed(kline.open_time_ms):
+                    series.late.add(kline.open_time_ms)
+
+
+def fold_all(closes: Sequence[MinuteClose]) -> dict[tuple[SeriesKey, int], FoldedMinute]:
+    """The minutes that are folded from trades, all in one pass."""
+    with_trades = [close for close in closes if close.pieces and close.kline is None]
+    folded = fold_minutes([close.pieces for close in with_trades])
+    return {(close.series.key, close.minute_ms): minute for close, minute in zip(with_trades, folded, strict=True)}
+
+
+def make_candle(close: MinuteClose, folded: FoldedMinute | None, previous: Candle | None) -> Candle | None:
+    """The minute's candle; None without trades, kline and previous close."""
+    key = close.series.key
+    if close.kline is not None:
+        return candle_of_kline(key, Timeframe.M1, close.kline)
+    if folded is None:
+        return flat_candle(previous, open_time_ms=close.minute_ms, quality=close.quality) if previous else None
+    return Candle(
+        exchange=key.exchange,
+        symbol=key.symbol,
+        timeframe=Timeframe.M1,
+        open_time_ms=close.minute_ms,
+        open=folded.open,
+        high=folded.high,
+        low=folded.low,
+        close=folded.close,
+        volume=folded.volume,
+        quote_volume=folded.quote_volume,
+        trade_count=folded.trade_count,
+        quality=close.quality,
+        missing_minutes=int(close.quality is CandleQuality.PARTIAL),
+    )
+
+
+def candle_of_kline(key: SeriesKey, timeframe: Timeframe, kline: Kline) -> Candle:
+    """The venue's own candle; how many trades it holds stays unknown, since its rule may differ from ours."""
+    return Candle(
+        exchange=key.exchange,
+        symbol=key.symbol,
+        timeframe=timeframe,
+        open_time_ms=kline.open_time_ms,
+        open=kline.open,
+        high=kline.high,
+        low=kline.low,
+        close=kline.close,
+        volume=kline.volume,
+        quote_volume=kline.quote_volume,
+        trade_count=None,
+        quality=CandleQuality.REPAIRED_KLINE,
+    )

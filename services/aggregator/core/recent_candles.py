@@ -1,0 +1,41 @@
+"""The newest candles of every series, so that roll-ups and corrections seldom read the store."""
+
+from collections.abc import Iterable, Sequence
+
+from services.aggregator.core.coverage import SeriesKey
+from shared.domain.candles import Candle
+from shared.domain.timeframe import Timeframe
+
+_KEPT = 16  # above the most children a roll-up has (12 of 5m in... 4h of 1d: 6; 1d of 1w: 7)
+
+
+class RecentCandles:
+    """Newest known revision of the last few candles per series and timeframe."""
+
+    def __init__(self) -> None:
+        self._candles: dict[tuple[SeriesKey, Timeframe], dict[int, Candle]] = {}
+
+    def put(self, candles: Iterable[Candle]) -> None:
+        """Take over candles, in time order per series."""
+        for candle in candles:
+            place = (SeriesKey(candle.exchange, candle.symbol), candle.timeframe)
+            series = self._candles.get(place)
+            if series is None:
+                series = self._candles[place] = {}
+            series[candle.open_time_ms] = candle
+            if len(series) > _KEPT:
+                del series[min(series)]
+
+    def get(self, key: SeriesKey, timeframe: Timeframe, open_time_ms: int) -> Candle | None:
+        """The candle where it is remembered."""
+        return self._candles.get((key, timeframe), {}).get(open_time_ms)
+
+    def children(self, key: SeriesKey, timeframe: Timeframe, open_time_ms: int) -> Sequence[Candle] | None:
+        """All candles that roll up to this one, oldest first; None where one is not remembered."""
+        source = timeframe.source
+        series = self._candles.get((key, source)) if source else None
+        if source is None or series is None:
+            return None
+        step_ms = source.duration_ms
+        found = [series.get(time_ms) for time_ms in range(open_time_ms, open_time_ms + timeframe.duration_ms, step_ms)]
+        return [candle for candle in found if candle is not None] if None not in found else None

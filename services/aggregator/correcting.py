@@ -1,0 +1,183 @@
+"""Closed minutes that new evidence touched: folded again from the tape, announced as corrections where they differ."""
+
+import heapq
+from collections import defaultdict
+from typing import Final
+
+import msgspec
+
+from services.aggregator.conflicts import report_in_minute
+from services.aggregator.core.candle_builder import MinuteClose, fold_all, make_candle
+from services.aggregator.core.series import Series
+from services.aggregator.state import CANDLES_TOPIC, State
+from shared.domain.candles import Candle, CandleQuality
+from shared.domain.events import CandleCorrected
+from shared.domain.fold import FoldedMinute
+from shared.domain.timeframe import MINUTE_MS, ROLL_UPS, Timeframe
+from shared.runtime.crash import crash_point
+from shared.store.pending import MinuteKey
+
+_SPAN_MS: Final = 60 * MINUTE_MS  # minutes of one symbol that are read together
+
+
+class Corrector:
+    """Folds late minutes again."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def correct_some(self) -> bool:
+        """Correct one bounded part of what is late; False when nothing was."""
+        left = self._state.limits.correct_chunk
+        for key in sorted(key for key, series in self._state.builder.series.items() if series.ready and series.late):
+            if left <= 0:
+                break
+            left -= await self._correct(self._state.builder.series[key], left)
+        return left < self._state.limits.correct_chunk
+
+    async def _correct(self, series: Series, count_max: int) -> int:
+        first_ms = min(series.late)
+        minutes = sorted(minute for minute in series.late if minute < first_ms + _SPAN_MS)[:count_max]
+        series.late.difference_update(minutes)
+        correction = await _Correction.read(self._state, series, minutes)
+        await correction.refold(minutes)
+        # A minute that follows from a corrected one has no mark yet.
+        await self._state.ensure_marks(MinuteKey(minute, *series.key) for minute in correction.changed)
+        await correction.save()
+        crash_point("aggregator.stored")
+        await correction.announce()
+        crash_point("aggregator.announced")
+        for minute_ms, ids in correction.conflicts.items():
+            await report_in_minute(self._state, series.key, minute_ms, ids)
+        await self._state.finish_marks((series, minute) for minute in sorted({*minutes, *correction.changed}))
+        return len(minutes)
+
+
+class _Correction:
+    """The minutes of one symbol under correction. changed: new 1m candles; higher: changed roll-ups."""
+
+    def __init__(self, state: State, series: Series) -> None:
+        self._state = state
+        self._series = series
+        self._current: dict[int, Candle | None] = {}
+        self._closes: dict[int, MinuteClose] = {}
+        self._folded: dict[int, FoldedMinute] = {}
+        self._seen: set[int] = set()
+        self.changed: dict[int, Candle] = {}
+        self.higher: dict[int, list[Candle]] = defaultdict(list)
+        self.conflicts: dict[int, tuple[str, ...]] = {}
+
+    @classmethod
+    async def read(cls, state: State, series: Series, minutes: list[int]) -> "_Correction":
+        """With the tape and the stored candles of the minutes."""
+        correction = cls(state, series)
+        tape = await state.tape.load(*series.key, minutes[0], minutes[-1] + MINUTE_MS)
+        for minute in minutes:
+            current = await correction._stored(minute)
+            quality = state.builder.evidence_of_closed(series, minute, current)
+            kline = series.klines.get(minute) if quality is CandleQuality.REPAIRED_KLINE else None
+            pieces = tape[minute].counted() if minute in tape else []
+            correction._closes[minute] = MinuteClose(minute, series, pieces, quality, kline)
+        folded = fold_all(list(correction._closes.values()))
+        correction._folded = {minute: one for (_, minute), one in folded.items()}
+        correction.conflicts = {minute: one.conflicts for minute, one in correction._folded.items() if one.conflicts}
+        return correction
+
+    async def _stored(self, minute_ms: int) -> Candle | None:
+        """The stored candle; neighbours are read along."""
+        if minute_ms not in self._current:
+            end_ms = minute_ms + _SPAN_MS
+            found = await self._state.candles.between(*self._series.key, Timeframe.M1, minute_ms, end_ms)
+            self._current.update(dict.fromkeys(range(minute_ms, end_ms, MINUTE_MS)))
+            self._current.update({candle.open_time_ms: candle for candle in found})
+        return self._current[minute_ms]
+
+    async def refold(self, minutes: list[int]) -> None:
+        """Decide each minute anew, oldest first, and the flat or missing minutes that follow from a changed one."""
+        queue = list(minutes)
+        heapq.heapify(queue)
+        while queue:
+            minute = heapq.heappop(queue)
+            if minute in self._seen or not self._series.is_closed(minute):
+                continue
+            self._seen.add(minute)
+            candle = await self._decide(minute)
+            if candle is None:
+                continue
+            self.changed[minute] = candle
+            following = minute + MINUTE_MS
+            if self._series.is_closed(following):
+                after = await self._stored(following)
+                if after is None or after.trade_count == 0:
+                    heapq.heappush(queue, following)
+            else:
+                self._series.previous = candle
+
+    async def _decide(self, minute: int) -> Candle | None:
+        """The minute's candle where it differs from the stored one."""
+        current = await self._stored(minute)
+        close = self._closes.get(minute)
+        if close is None:
+            quality = self._state.builder.evidence_of_closed(self._series, minute, current)
+            close = MinuteClose(minute, self._series, [], quality, None)
+        if close.quality is CandleQuality.REPAIRED_KLINE and close.kline is None:
+            return None  # the venue's own candle stands until coverage proves better
+        previous = self.changed.get(minute - MINUTE_MS) or await self._stored(minute - MINUTE_MS)
+        candle = make_candle(close, self._folded.get(minute), previous)
+        self._series.klines.pop(minute, None)
+        if candle is None:
+            return None
+        if candle.quality is CandleQuality.PARTIAL:
+            self._series.holes.add(minute)
+        else:
+            self._series.holes.discard(minute)
+        return None if current is not None and _same(candle, current) else candle
+
+    async def save(self) -> None:
+        """Store the changed minutes, then level by level the roll-ups over every minute looked at.
+
+        Over every one, since a kill may have come between a minute's candle and its roll-ups.
+        """
+        state, key = self._state, self._series.key
+        saved = await state.candles.save([self.changed[minute] for minute in sorted(self.changed)], fence=state.fence)
+        state.recent.put(saved)
+        self.changed = {candle.open_time_ms: candle for candle in saved}
+        for timeframe in ROLL_UPS:
+            opens = sorted({timeframe.open_time_ms(minute) for minute in self._seen})
+            for open_time_ms in opens:
+                if not self._series.is_closed(open_time_ms + timeframe.duration_ms - MINUTE_MS):
+                    continue
+                higher = await state.rolled_up(key, timeframe, open_time_ms)
+                if higher is None:
+                    continue
+                stored = await state.candles.between(*key, timeframe, open_time_ms, open_time_ms + 1)
+                if stored and stored[0].same_market(higher):
+                    continue
+                [higher] = await state.candles.save([higher], fence=state.fence)
+                state.recent.put((higher,))
+                self.higher[self._carrier(higher)].append(higher)
+
+    def _carrier(self, higher: Candle) -> int:
+        """The minute whose event names the roll-up: the last one looked at inside it."""
+        return max(minute for minute in self._seen if higher.open_time_ms <= minute < higher.close_time_ms)
+
+    async def announce(self) -> None:
+        """One event per minute that changed, itself or its roll-ups, oldest first."""
+        key, events = self._series.key, []
+        for minute in sorted({*self.changed, *self.higher}):
+            first = self.changed.get(minute) or await self._stored(minute)
+            if first is None:
+                continue
+            candles = (first, *self.higher.get(minute, ()))
+            events.append(CandleCorrected(exchange=key.exchange, symbol=key.symbol, candles=candles))
+        if events:
+            await self._state.bus.publish(CANDLES_TOPIC, events)
+            self._state.counters["corrected"] += len(events)
+            self._state.log.info("candles_corrected", symbol=key.symbol, count=len(events))
+
+
+def _same(candle: Candle, current: Candle) -> bool:
+    """Whether nothing is new; `verified` is a mark on a complete candle and stays."""
+    if current.quality is CandleQuality.VERIFIED and candle.quality.rank == CandleQuality.COMPLETE.rank:
+        candle = msgspec.structs.replace(candle, quality=CandleQuality.VERIFIED)
+    return candle.same_market(current)

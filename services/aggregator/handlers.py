@@ -1,0 +1,140 @@
+"""Trade batches in, candles out: the aggregator as live, replay and tests run it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from services.aggregator.appending import Appender
+from services.aggregator.closing import Closer
+from services.aggregator.core.limits import Limits
+from services.aggregator.correcting import Corrector
+from services.aggregator.recovery import Recovery
+from services.aggregator.repair import Repairer
+from services.aggregator.state import State
+from shared.bus.port import Bus, Delivery
+from shared.domain.errors import InvalidValueError
+from shared.domain.timeframe import MINUTE_MS, minute_ms
+from shared.domain.trades import TradeBatch
+from shared.exchanges.venue import VenueRest
+from shared.runtime.crash import crash_point
+from shared.store.port import Store
+
+
+class Aggregator:
+    """Everything between a batch and its candles. `append` makes durable, `close_minutes` folds and announces.
+
+    The two may run at the same time: appending never waits for folding. Memory is a cache of the store: it is read on
+    first use and again after an error.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        bus: Bus,
+        limits: Limits,
+        rest: Mapping[str, VenueRest] | None = None,
+        fence: int | None = None,
+    ) -> None:
+        self._state = State(store=store, bus=bus, limits=limits, rest=rest or {}, fence=fence)
+        self._appender = Appender(self._state)
+        self._closer = Closer(self._state)
+        self._corrector = Corrector(self._state)
+        self._recovery = Recovery(self._state)
+        self._repairer = Repairer(self._state)
+        self._append_lock = asyncio.Lock()
+        self._close_lock = asyncio.Lock()
+        self._recovered = False
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Append the deliveries' batches; afterwards they may be acknowledged."""
+        batches = []
+        for delivery in deliveries:
+            if not isinstance(delivery.event, TradeBatch):
+                kind = type(delivery.event).__name__
+                raise InvalidValueError(f"only TradeBatch is expected, was {kind} ({delivery.message_id})")
+            batches.append(delivery.event)
+        await self.append(batches)
+
+    async def append(self, batches: Sequence[TradeBatch]) -> None:
+        """Make the batches durable, in any order and repetition. Raises FencedError where a newer owner is active."""
+        async with self._append_lock:
+            await self._ensure_recovered()
+            await self._appender.append(batches)
+        crash_point("aggregator.appended")
+
+    async def close_minutes(self) -> None:
+        """Correct what is late, close what the watermark allows, announce both."""
+        await self._close(None)
+
+    async def finish(self, through_ms: int) -> None:
+        """The end of a replay: close every open minute up to the one that contains the time, uncovered ones as partial."""
+        await self._close(None)
+        await self._close(minute_ms(through_ms))
+
+    async def _close(self, through_ms: int | None) -> None:
+        async with self._close_lock:
+            async with self._append_lock:
+                await self._ensure_recovered()
+            try:
+                await self._hydrate_new()
+                more = True
+                while more:
+                    corrected = await self._corrector.correct_some()
+                    more = await self._closer.close_some(through_ms=through_ms) or corrected
+            except BaseException:
+                self._recovered = False  # memory may be ahead of the store
+                raise
+
+    async def recover(self) -> None:
+        """Read memory from the store again, as a take-over does once the former owner cannot write any more."""
+        async with self._close_lock, self._append_lock:
+            self._recovered = False
+            await self._ensure_recovered()
+
+    async def repair(self, *, deadline_seconds: float, again: bool = False) -> None:
+        """Ask the venues for klines: what blocks a symbol, with `again` also holes and failed backfills."""
+        await self._repairer.repair(deadline_seconds=deadline_seconds, again=again)
+
+    @property
+    def repair_is_wanted(self) -> bool:
+        """Whether a symbol waits for klines before it goes on."""
+        return self._repairer.is_wanted()
+
+    def forget_old(self) -> None:
+        """Drop coverage and holes older than the horizon, so that memory stays bounded."""
+        state = self._state
+        for key, series in state.builder.series.items():
+            horizon_ms = state.coverage.watermark_ms(key) - state.limits.correction_horizon_ms
+            series.holes = {minute for minute in series.holes if minute >= horizon_ms}
+        watermarks = [state.coverage.watermark_ms(key) for key in state.coverage.keys()]
+        if watermarks:
+            state.coverage.forget_before(max(watermarks) - state.limits.correction_horizon_ms - MINUTE_MS)
+
+    def status(self, *, now_market_ms: int) -> dict[str, object]:
+        """How it is: watermark ages, open minutes, last close, counters."""
+        state = self._state
+        ages = {
+            f"{key.exchange} {key.symbol}": now_market_ms - state.coverage.watermark_ms(key)
+            for key in state.coverage.keys()
+        }
+        return {
+            "watermark_age_ms": max(ages.values(), default=None),
+            "watermark_ages_ms": ages,
+            "open_minutes": sum(series.open_minutes() for series in state.builder.series.values()),
+            "holes": sum(len(series.holes) for series in state.builder.series.values()),
+            "last_close_ms": state.last_close_ms,
+            **state.counters,
+        }
+
+    async def _hydrate_new(self) -> None:
+        """Symbols named for the first time: look for their history."""
+        state = self._state
+        for key in state.coverage.keys():
+            series = state.builder.of(key)
+            if not series.ready and key not in state.backfills:
+                await self._recovery.hydrate(series)
+
+    async def _ensure_recovered(self) -> None:
+        if not self._recovered:
+            await self._recovery.recover()
+            self._recovered = True

@@ -1,0 +1,114 @@
+"""Memory from the store: after a start, a take-over, or an error that left memory ahead of the store."""
+
+from collections import defaultdict
+from typing import Final
+
+from services.aggregator.closing import closed_event
+from services.aggregator.core.coverage import SeriesKey
+from services.aggregator.core.series import Series
+from services.aggregator.state import CANDLES_TOPIC, State
+from shared.domain.candles import Candle
+from shared.domain.events import CandleCorrected, CandlesClosed
+from shared.domain.timeframe import MINUTE_MS, Timeframe, minute_ms, roll_ups_closing_at
+from shared.store.pending import MarkKind, MinuteKey
+
+# How many minutes back a symbol's newest candle is looked for, in widening steps: after a short stop the first suffices.
+_PROBES_MINUTES: Final = (70, 1_500)
+_AHEAD_MS: Final = 60 * MINUTE_MS  # a stored candle may be newer than what the coverage rows still say
+
+
+class Recovery:
+    """Reads coverage, marks, candles and the newest tape rows; everything it does may be done again."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def recover(self) -> None:
+        """Forget the memory and read it again; announce what was stored but maybe not announced."""
+        state = self._state
+        state.reset()
+        for session in await state.coverage_store.load():
+            state.coverage.put(session)
+        state.marked = await state.pending.load()
+        by_key: defaultdict[SeriesKey, dict[int, MarkKind]] = defaultdict(dict)
+        for minute, kind in state.marked.items():
+            by_key[SeriesKey(minute.exchange, minute.symbol)][minute.minute_ms] = kind
+        for key in sorted({*state.coverage.keys(), *by_key}):
+            series = state.builder.of(key)
+            await self.hydrate(series)
+            await self._read_tape(series, by_key[key])
+            await self._take_up(series, by_key[key])
+        state.log.info("recovered", symbols=len(state.builder.series), marks=len(state.marked))
+
+    async def hydrate(self, series: Series) -> None:
+        """Find the symbol's newest stored candle; without one the symbol waits for its backfill, where klines exist."""
+        state = self._state
+        watermark_ms = state.coverage.watermark_ms(series.key)
+        last = await self._last_candle(series.key, watermark_ms)
+        if last is not None:
+            series.begin_at(last.close_time_ms, last)
+            series.ready = True
+        elif series.key.exchange in state.rest:
+            state.backfills.add(series.key)
+        else:
+            series.ready = True
+
+    async def _last_candle(self, key: SeriesKey, watermark_ms: int) -> Candle | None:
+        before_ms = minute_ms(watermark_ms) + _AHEAD_MS
+        for minutes in (*_PROBES_MINUTES, self._state.limits.repair_minutes_max):
+            count = minutes + _AHEAD_MS // MINUTE_MS
+            found = await self._state.candles.last(*key, Timeframe.M1, count=count, before_ms=before_ms)
+            if found:
+                return found[-1]
+        return None
+
+    async def _read_tape(self, series: Series, marks: dict[int, MarkKind]) -> None:
+        """Pieces of open minutes, and the ids of the newest ones."""
+        state, key = self._state, series.key
+        now_ms = minute_ms(state.coverage.watermark_ms(key))
+        unfinished = [minute for minute in marks if not series.is_closed(minute)]
+        start_ms = min([now_ms - state.limits.identity_minutes * MINUTE_MS, *unfinished])
+        end_ms = max([now_ms + state.limits.future_max_ms, *unfinished]) + MINUTE_MS
+        for minute, kept in (await state.tape.load(*key, max(0, start_ms), end_ms)).items():
+            for piece in kept.pieces:
+                state.identities.add(piece)
+            if not series.is_closed(minute):
+                for piece in kept.pieces:
+                    series.add(piece)
+                for exclusion in kept.exclusions:
+                    series.exclude(minute, exclusion)
+
+    async def _take_up(self, series: Series, marks: dict[int, MarkKind]) -> None:
+        """Closed minutes with a mark: announce what is stored, then fold them again."""
+        horizon_ms = self._state.coverage.watermark_ms(series.key) - self._state.limits.correction_horizon_ms
+        given_up = []
+        for minute in sorted(minute for minute in marks if series.is_closed(minute)):
+            if marks[minute] is MarkKind.HOLE:
+                if minute >= horizon_ms:
+                    series.holes.add(minute)
+                else:
+                    given_up.append(MinuteKey(minute, *series.key))
+                continue
+            await self._announce_again(series.key, minute)
+            series.late.add(minute)
+        await self._state.pending.clear(given_up)
+        for mark in given_up:
+            del self._state.marked[mark]
+
+    async def _announce_again(self, key: SeriesKey, minute: int) -> None:
+        """A mark says: stored, maybe not announced. The event id is the same as the first time, if there was one.
+
+        It comes before any new fold, so that no consumer sees a correction of a candle it was never told of.
+        """
+        candles = self._state.candles
+        found = await candles.between(*key, Timeframe.M1, minute, minute + 1)
+        if not found:
+            return
+        end_ms = minute + MINUTE_MS
+        for timeframe in roll_ups_closing_at(end_ms):
+            open_time_ms = end_ms - timeframe.duration_ms
+            found.extend(await candles.between(*key, timeframe, open_time_ms, open_time_ms + 1))
+        event: CandlesClosed | CandleCorrected = closed_event(key, found)
+        if found[0].revision > 1:
+            event = CandleCorrected(exchange=key.exchange, symbol=key.symbol, candles=tuple(found))
+        await self._state.bus.publish(CANDLES_TOPIC, [event])

@@ -1,0 +1,93 @@
+"""Klines over REST: history for a new symbol, candles for minutes that nothing covers. Slow or failing REST blocks nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from services.aggregator.core.candle_builder import KlineRange, candle_of_kline
+from services.aggregator.core.coverage import SeriesKey
+from services.aggregator.state import State
+from shared.domain.candles import Candle
+from shared.domain.errors import PermanentError, TransientError
+from shared.domain.timeframe import Timeframe
+
+_CALLS_AT_ONCE: Final = 8
+_RANGES_PER_ROUND: Final = 40
+
+
+class Repairer:
+    """Asks the venues; answers go to the builder, which decides what they are worth."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
+
+    def is_wanted(self) -> bool:
+        """Whether a symbol waits for an answer before it can go on."""
+        waiting = any(not self._state.builder.of(key).ready for key in self._state.backfills)
+        return waiting or bool(self._state.builder.wanted())
+
+    async def repair(self, *, deadline_seconds: float, again: bool = False) -> None:
+        """One round: first what blocks a symbol; with `again` also holes and backfills that failed before.
+
+        What is not answered within the deadline counts as asked: the minutes close partial and stay work items.
+        """
+        state = self._state
+        ranges = state.builder.wanted()
+        if again:
+            ranges += state.builder.holes(_RANGES_PER_ROUND)
+        keys = [key for key in sorted(state.backfills) if again or not state.builder.of(key).ready]
+        await self._within(deadline_seconds, [lambda key=key: self._backfill(key) for key in keys])
+        for key in keys:
+            state.builder.of(key).ready = True  # its own trades start it where the backfill failed
+        await self._within(deadline_seconds, [lambda wanted=wanted: self._fetch(wanted) for wanted in ranges])
+        for wanted in ranges:
+            state.builder.offer_klines(wanted, ())
+
+    async def _within(self, deadline_seconds: float, jobs: list[Callable[[], Awaitable[None]]]) -> None:
+        async def guarded(job: Callable[[], Awaitable[None]]) -> None:
+            try:
+                async with self._calls:
+                    await job()
+            except (TransientError, PermanentError) as error:
+                self._state.log.warning("klines_not_available", error=str(error))
+
+        if not jobs:
+            return
+        tasks = [asyncio.ensure_future(guarded(job)) for job in jobs]
+        try:
+            _, late = await asyncio.wait(tasks, timeout=deadline_seconds)
+        finally:
+            for task in tasks:
+                task.cancel()
+        if late:
+            self._state.log.warning("klines_late", jobs=len(late), deadline_seconds=deadline_seconds)
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
+
+    async def _fetch(self, wanted: KlineRange) -> None:
+        rest = self._state.rest[wanted.key.exchange]
+        klines = await rest.klines(wanted.key.symbol, Timeframe.M1, start_ms=wanted.start_ms, end_ms=wanted.end_ms)
+        self._state.builder.offer_klines(wanted, klines)
+
+    async def _backfill(self, key: SeriesKey) -> None:
+        """The last closed klines of every timeframe, where no candle is stored; announced to nobody."""
+        state = self._state
+        rest, watermark_ms = state.rest[key.exchange], state.coverage.watermark_ms(key)
+        minutes: list[Candle] = []
+        for timeframe in Timeframe:
+            end_ms = timeframe.open_time_ms(watermark_ms)
+            start_ms = max(0, end_ms - state.limits.backfill_candles * timeframe.duration_ms)
+            klines = await rest.klines(key.symbol, timeframe, start_ms=start_ms, end_ms=end_ms)
+            candles = [candle_of_kline(key, timeframe, kline) for kline in klines]
+            there = {one.open_time_ms for one in await state.candles.between(*key, timeframe, start_ms, end_ms)}
+            await state.candles.save([one for one in candles if one.open_time_ms not in there], fence=state.fence)
+            if timeframe is Timeframe.M1:
+                minutes = candles
+        series = state.builder.of(key)
+        if minutes and not series.ready:
+            series.begin_at(minutes[-1].close_time_ms, minutes[-1])
+        series.ready = True
+        state.backfills.discard(key)
+        state.log.info("backfilled", symbol=key.symbol, minutes=len(minutes))

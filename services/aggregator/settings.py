@@ -1,0 +1,44 @@
+"""All that the aggregator takes from its environment; nothing else of it reads one."""
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from services.aggregator.core.limits import Limits
+from shared.domain.timeframe import MINUTE_MS
+from shared.runtime.settings import ServiceSettings
+
+_DEFAULT = Limits()
+
+
+class Settings(ServiceSettings):
+    """Limits in market time unless they say otherwise."""
+
+    subscription: str = Field("aggregator--raw-tick-data-bybit", validation_alias="AGGREGATOR_SUBSCRIPTION")
+    batches_per_pull_max: PositiveInt = Field(200, validation_alias="AGGREGATOR_BATCHES_PER_PULL_MAX")
+    hole_timeout_ms: PositiveInt = Field(
+        _DEFAULT.hole_timeout_ms,
+        validation_alias="HOLE_TIMEOUT_MS",
+        description="How far the watermark passes an uncovered minute before it closes without proof.",
+    )
+    correction_horizon_hours: PositiveInt = Field(
+        48, le=71, validation_alias="CORRECTION_HORIZON_HOURS", description="Below the tape's retention of 72 hours."
+    )
+    backfill_candles: PositiveInt = Field(_DEFAULT.backfill_candles, validation_alias="BACKFILL_CANDLES")
+    repair_minutes_max: PositiveInt = Field(_DEFAULT.repair_minutes_max, validation_alias="REPAIR_MINUTES_MAX")
+    identity_minutes: PositiveInt = Field(_DEFAULT.identity_minutes, validation_alias="IDENTITY_MINUTES")
+    rest_deadline_seconds: PositiveFloat = Field(
+        10.0, validation_alias="REST_DEADLINE_SECONDS", description="Wall time; one round of klines takes no longer."
+    )
+    repair_every_seconds: PositiveFloat = Field(30.0, validation_alias="REPAIR_EVERY_SECONDS")
+    lease_ttl_ms: PositiveInt = Field(10_000, ge=1_000, validation_alias="AGGREGATOR_LEASE_TTL_MS")
+    prune_every_seconds: PositiveFloat = Field(60.0, validation_alias="PRUNE_EVERY_SECONDS")
+    status_every_seconds: PositiveFloat = Field(2.0, validation_alias="STATUS_EVERY_SECONDS")
+
+    def limits(self) -> Limits:
+        """The limits that the cores keep."""
+        return Limits(
+            hole_timeout_ms=self.hole_timeout_ms,
+            correction_horizon_ms=self.correction_horizon_hours * 60 * MINUTE_MS,
+            backfill_candles=self.backfill_candles,
+            repair_minutes_max=self.repair_minutes_max,
+            identity_minutes=self.identity_minutes,
+        )

@@ -1,0 +1,108 @@
+"""What the aggregator's parts share: repositories, the pure cores, the marks known to be durable."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import structlog
+
+from services.aggregator.core.candle_builder import CandleBuilder
+from services.aggregator.core.coverage import Coverage, SeriesKey
+from services.aggregator.core.identities import Identities
+from services.aggregator.core.limits import Limits
+from services.aggregator.core.recent_candles import RecentCandles
+from services.aggregator.core.series import Series
+from shared.bus.port import Bus
+from shared.domain.candles import Candle
+from shared.domain.events import Severity, SystemEvent
+from shared.domain.rollup import roll_up
+from shared.domain.timeframe import Timeframe
+from shared.exchanges.venue import VenueRest
+from shared.store.candles import CandleStore
+from shared.store.coverage import CoverageStore
+from shared.store.pending import MarkKind, MinuteKey, PendingStore
+from shared.store.port import Store
+from shared.store.tape import TapeStore
+
+CANDLES_TOPIC: Final = "candles-closed"
+SYSTEM_TOPIC: Final = "system-events"
+SUBSCRIPTION: Final = "aggregator--raw-tick-data-bybit"
+
+
+class State:
+    """One aggregator's adapters and memory; `reset` forgets the memory, recovery reads it again from the store."""
+
+    def __init__(
+        self, *, store: Store, bus: Bus, limits: Limits, rest: Mapping[str, VenueRest], fence: int | None
+    ) -> None:
+        self.store = store
+        self.bus = bus
+        self.limits = limits
+        self.rest = rest
+        self.fence = fence
+        self.tape = TapeStore(store)
+        self.pending = PendingStore(store)
+        self.candles = CandleStore(store)
+        self.log: Any = structlog.get_logger("aggregator")
+        # A mark written and one cleared must not overtake each other.
+        self.marks_lock = asyncio.Lock()
+        self.counters = {"batches": 0, "closed": 0, "corrected": 0, "partial": 0, "conflicts": 0, "refused": 0}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that can be read again."""
+        self.coverage_store = CoverageStore(self.store)
+        self.coverage = Coverage()
+        self.builder = CandleBuilder(self.coverage, self.limits, rest_exchanges=frozenset(self.rest))
+        self.identities = Identities(self.limits.identity_minutes)
+        self.recent = RecentCandles()
+        self.marked: dict[MinuteKey, MarkKind] = {}
+        self.backfills: set[SeriesKey] = set()  # symbols without history whose backfill has not succeeded
+        self.last_close_ms = 0
+
+    async def ensure_marks(self, minutes: Iterable[MinuteKey]) -> None:
+        """Durable TOUCHED marks on the minutes, whatever is marked already."""
+        async with self.marks_lock:
+            missing = [minute for minute in minutes if self.marked.get(minute) is not MarkKind.TOUCHED]
+            await self.pending.mark(missing)
+            self.marked.update(dict.fromkeys(missing, MarkKind.TOUCHED))
+
+    async def finish_marks(self, series_minutes: Iterable[tuple[Series, int]]) -> None:
+        """The minutes are announced: clear their marks, keep holes as work items, leave those touched again."""
+        async with self.marks_lock:
+            done, holes = [], []
+            for series, minute_ms in series_minutes:
+                minute = MinuteKey(minute_ms, *series.key)
+                if minute_ms in series.late:
+                    continue
+                if minute_ms in series.holes:
+                    holes.append(minute)
+                elif self.marked.pop(minute, None) is not None:
+                    done.append(minute)
+            await self.pending.mark(holes, MarkKind.HOLE)
+            self.marked.update(dict.fromkeys(holes, MarkKind.HOLE))
+            await self.pending.clear(done)
+
+    async def rolled_up(self, key: SeriesKey, timeframe: Timeframe, open_time_ms: int) -> Candle | None:
+        """The higher candle from its children; None where one does not exist."""
+        children = self.recent.children(key, timeframe, open_time_ms)
+        source = timeframe.source
+        if children is None and source is not None:
+            end_ms = open_time_ms + timeframe.duration_ms
+            stored = {
+                candle.open_time_ms: candle for candle in await self.candles.between(*key, source, open_time_ms, end_ms)
+            }
+            for time_ms in range(open_time_ms, end_ms, source.duration_ms):
+                if (newer := self.recent.get(key, source, time_ms)) is not None:
+                    stored[time_ms] = newer
+            complete = len(stored) == timeframe.duration_ms // source.duration_ms
+            children = [stored[time_ms] for time_ms in sorted(stored)] if complete else None
+        return roll_up(children, timeframe) if children is not None else None
+
+    async def announce_system(
+        self, kind: str, key: SeriesKey, *, version: int, text: str, severity: Severity = Severity.WARNING
+    ) -> None:
+        """A system event about a symbol; `version` is a market time."""
+        subject = f"aggregator#{key.exchange}#{key.symbol}"
+        event = SystemEvent(kind=kind, subject=subject, version=version, severity=severity, text=text, at_ms=version)
+        await self.bus.publish(SYSTEM_TOPIC, [event])
