@@ -71,6 +71,9 @@ class FileDatabase(Database):
     async def wait_until_due(self, probe: DueProbe, now_ms: Callable[[], int], timeout_seconds: float) -> bool:
         """Polled by the watcher, off the event loop."""
         self._check_open()
+        if timeout_seconds <= 0:
+            due_ms = await self.read(probe)
+            return due_ms is not None and due_ms <= now_ms()
         return await self._watcher.wait(probe, now_ms, timeout_seconds)
 
     def release_waiters(self) -> None:

@@ -248,6 +248,16 @@ async def test_publishing_nothing_and_to_nobody_is_fine(bus_case: BusCase):
     assert await bus_case.nothing_comes(FIRST)
 
 
+async def test_a_pull_that_does_not_wait_takes_what_is_there(bus_case: BusCase):
+    await bus_case.bus.publish("facts", facts(3))
+    taken: list[int] = []
+
+    for _ in range(50):
+        taken += numbers(await bus_case.bus.pull(FIRST, max_messages=1, wait_seconds=0))
+
+    assert sorted(taken) == [0, 1, 2]
+
+
 async def test_a_large_publish_arrives_whole(bus_case: BusCase):
     await bus_case.bus.publish("facts", facts(777))
 
