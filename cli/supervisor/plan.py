@@ -1,6 +1,7 @@
 """What runs in each mode, in which order, with which environment."""
 
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -122,7 +123,8 @@ def _process(
     return ProcessPlan(
         name=name,
         command=(sys.executable, "-m", f"services.{name}.main"),
-        environment={**environment, "LOG_FILE": str(log_file)},
+        # A stable name: one instance of each service per folder, so that a restarted one takes its lease over at once.
+        environment={"INSTANCE_ID": f"{name}@{socket.gethostname()}", **environment, "LOG_FILE": str(log_file)},
         log_file=log_file,
         port=port,
         reports_status=reports_status,
