@@ -1,0 +1,131 @@
+"""A notifier on a store of its own in front of the real client and the Telegram server of the tests."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import structlog
+
+from services.notifier.bot import ButtonBot
+from services.notifier.chart_pool import ProcessChartPool
+from services.notifier.charts import ChartService
+from services.notifier.core.languages import LANGUAGES
+from services.notifier.messengers.telegram import TelegramMessenger, build_bot, close_bot
+from services.notifier.notifier import Notifier
+from services.notifier.sender import SenderLimits
+from shared.bus.sqlite import SqliteBus
+from shared.cache.sqlite import SqliteCache
+from shared.domain.signals import Signal
+from shared.runtime.clock import ScaledClock
+from shared.runtime.topology import load_topology
+from shared.sqlite.database import Database
+from shared.store.candles import CandleStore
+from shared.store.decisions import DecisionStore
+from shared.store.sqlite import SqliteStore
+from shared.strategies.windows import window_digest
+from tests.support.signals import a_decision, a_signal, some_candles
+from tests.support.telegram_server import TelegramServer
+
+CHAT = 1001
+LIMITS = SenderLimits(lease_ttl_ms=300, scan_ms=200)
+WORDS = LANGUAGES["en"]
+
+
+class NotifierBench:
+    """Store, bus, cache, client and notifier; `restart()` makes a new notifier on the same store, as a new process."""
+
+    def __init__(
+        self,
+        server: TelegramServer,
+        database: Database,
+        pool: ProcessChartPool,
+        *,
+        chats: tuple[int, ...] = (CHAT,),
+        timeout_seconds: float = 2.0,
+        limits: SenderLimits = LIMITS,
+    ) -> None:
+        self.server = server
+        self.clock = ScaledClock()
+        topology = load_topology()
+        self.store = SqliteStore(database, topology, self.clock)
+        self.cache = SqliteCache(database, self.clock)
+        self.bus = SqliteBus(database, topology, self.clock)
+        self.chats = tuple(str(chat) for chat in chats)
+        self.pool = pool
+        self.log = structlog.get_logger()
+        self.limits = limits
+        self.bot = build_bot(
+            server.token,
+            server.base_url,
+            timeout_seconds=timeout_seconds,
+            connections=16,
+            keepalive_seconds=20.0,
+            poll_seconds=1.0,
+        )
+        self.notifier = self.restart()
+
+    def restart(self) -> Notifier:
+        owner = f"test/{uuid.uuid4().hex}"
+        charts = ChartService(store=self.store, cache=self.cache, pool=self.pool, log=self.log)
+        self.notifier = Notifier(
+            store=self.store,
+            messenger=TelegramMessenger(self.bot, WORDS),
+            clock=self.clock,
+            chats=self.chats,
+            log=self.log,
+            owner=owner,
+            bus=self.bus,
+            cache=self.cache,
+            charts=charts,
+            limits=self.limits,
+        )
+        return self.notifier
+
+    def buttons(self) -> ButtonBot:
+        return ButtonBot(
+            bot=self.bot,
+            notifier=self.notifier,
+            store=self.store,
+            cache=self.cache,
+            chats=self.chats,
+            words=WORDS,
+            poll_seconds=1.0,
+            log=self.log,
+        )
+
+    async def a_stored_signal(self, symbol: str = "BTCUSDT") -> Signal:
+        """A signal whose candles and decision are in the store, as the logic engine leaves them."""
+        candles = await CandleStore(self.store).save(some_candles(symbol), fence=None)
+        signal = a_signal(symbol, entry_price=candles[-1].close, window_digest=window_digest(candles))
+        await DecisionStore(self.store).save_first([a_decision(signal, candles)], fence=None)
+        return signal
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, buttons: bool = False) -> AsyncIterator[Notifier]:
+        """The sender (and the button bot) in the background."""
+        stopping = asyncio.Event()
+        tasks = [asyncio.create_task(self.notifier.run(stopping))]
+        if buttons:
+            tasks.append(asyncio.create_task(self.buttons().run(stopping)))
+        try:
+            yield self.notifier
+        finally:
+            stopping.set()
+            await asyncio.gather(*tasks)
+
+
+@contextlib.asynccontextmanager
+async def notifier_bench(
+    server: TelegramServer, path: Path, *, chats: tuple[int, ...] = (CHAT,), timeout_seconds: float = 2.0
+) -> AsyncIterator[NotifierBench]:
+    database = Database.open(path)
+    pool = ProcessChartPool()
+    bench = NotifierBench(server, database, pool, chats=chats, timeout_seconds=timeout_seconds)
+    try:
+        yield bench
+    finally:
+        await pool.close()
+        await close_bot(bench.bot)
+        await database.close()
