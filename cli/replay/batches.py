@@ -25,7 +25,7 @@ class BatchMaker:
     def __init__(self, reader: TapeReader, exchange: str, *, lateness_ms: int = LATENESS_MS) -> None:
         self._reader = reader
         self._exchange = exchange
-        self._lateness_ms = lateness_ms
+        self.lateness_ms = lateness_ms
         self._sequence = 0
         self._event_time_max_ms = 0
         self._started_at_ms = 0
@@ -57,15 +57,15 @@ class BatchMaker:
             self._covers_from_ms = minute_ms(int(chunk.trade_time_ms[0])) + MINUTE_MS
         self._grow_scales(chunk)
         newest_ms = np.maximum(np.maximum.accumulate(chunk.event_time_ms), self._event_time_max_ms)
-        minute = (newest_ms - self._lateness_ms) // MINUTE_MS
-        before = (self._event_time_max_ms - self._lateness_ms) // MINUTE_MS
+        minute = (newest_ms - self.lateness_ms) // MINUTE_MS
+        before = (self._event_time_max_ms - self.lateness_ms) // MINUTE_MS
         crossings = np.flatnonzero(np.diff(minute, prepend=before if self._event_time_max_ms else minute[0])) + 1
         tie_rank = self._tie_ranks(chunk)
         start = 0
         for end in [*crossings.tolist(), len(minute)]:
             if end > start:
                 self._event_time_max_ms = int(newest_ms[end - 1])
-                self.watermark_ms = max(0, self._event_time_max_ms - self._lateness_ms)
+                self.watermark_ms = max(0, self._event_time_max_ms - self.lateness_ms)
                 self._last_trade_ms = max(self._last_trade_ms, int(chunk.trade_time_ms[start:end].max()))
                 self.trade_count += end - start
                 yield self._batch(chunk, slice(start, end), tie_rank)

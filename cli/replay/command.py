@@ -1,0 +1,164 @@
+"""The command behind `cst replay`."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cli.replay.batches import BatchMaker
+from cli.replay.driver import Pipeline
+from cli.replay.outputs import Outputs, peak_rss_mb
+from cli.replay.reader import TapeReader, TextIdsFoundError
+from services.logic_engine.configured import active_strategies
+from services.logic_engine.core.active import ActiveStrategy
+from shared.domain.checks import check_name
+from shared.domain.errors import PermanentError
+from shared.domain.timeframe import Timeframe
+from shared.runtime.config import TrackerConfig, load_config
+
+_REFUSED_SHOWN = 5
+
+
+def run_replay(
+    *, trades: Path, exchange: str, out: Path, strategy_names: Sequence[str], timeframes: str, config_file: Path
+) -> dict[str, Any]:
+    """Replay the tape and write the results; returns the summary. Every fault is a PermanentError of one line."""
+    check_name(exchange, "exchange", "--exchange")
+    strategies = _strategies(load_config(config_file), strategy_names)
+    wanted = _timeframes(timeframes)
+    _make_folder(out)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(50)
+    )  # results speak; refusals are in a file
+    try:
+        return asyncio.run(_replay(trades, exchange, out, strategies, wanted, ids_as_text=False))
+    except TextIdsFoundError:
+        return asyncio.run(_replay(trades, exchange, out, strategies, wanted, ids_as_text=True))
+
+
+def _strategies(config: TrackerConfig, names: Sequence[str]) -> tuple[ActiveStrategy, ...]:
+    known = [item.name for item in config.strategies]
+    for name in names:
+        if name not in known:
+            raise PermanentError(f"--strategy must name one of the configuration ({', '.join(known)}), was {name!r}")
+    if names:
+        chosen = tuple(item.model_copy(update={"enabled": item.name in names}) for item in config.strategies)
+        config = config.model_copy(update={"strategies": chosen})
+    return active_strategies(config)
+
+
+def _timeframes(text: str) -> tuple[Timeframe, ...]:
+    if not text:
+        return tuple(Timeframe)
+    try:
+        return tuple(Timeframe(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        known = ", ".join(timeframe.value for timeframe in Timeframe)
+        raise PermanentError(f"--timeframes must be a list of {known}, was {text!r}") from error
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise PermanentError(f"--out cannot be written: {error.strerror} ({out})") from error
+
+
+async def _replay(
+    trades: Path,
+    exchange: str,
+    out: Path,
+    strategies: tuple[ActiveStrategy, ...],
+    timeframes: tuple[Timeframe, ...],
+    *,
+    ids_as_text: bool,
+) -> dict[str, Any]:
+    reader = TapeReader(trades, ids_as_text=ids_as_text)
+    maker = BatchMaker(reader, exchange)
+    pipeline = Pipeline(strategies)
+    begin = time.perf_counter()
+    with _progress(trades) as progress:
+        await pipeline.run(maker, _bar(progress, reader, maker, trades))
+    if not maker.trade_count:
+        raise PermanentError(f"the tape holds no good trade ({trades}, {len(reader.refused)} rows refused)")
+    seconds = time.perf_counter() - begin
+    outputs = Outputs(out, pipeline.store, exchange, reader.symbols)
+    summary = await _write(outputs, pipeline, strategies, timeframes, reader)
+    spine_seconds = seconds - pipeline.seconds["decode"]
+    summary = {
+        "trades": maker.trade_count,
+        **summary,
+        "refused_rows": len(reader.refused),
+        "seconds": round(seconds, 3),
+        "trades_per_second": round(maker.trade_count / spine_seconds),
+        "trades_per_second_with_decoding": round(maker.trade_count / seconds),
+        "peak_rss_mb": round(peak_rss_mb(), 1),
+        "seconds_by_stage": {stage: round(spent, 3) for stage, spent in sorted(pipeline.seconds.items())},
+    }
+    outputs.write_summary(summary)
+    await pipeline.database.close()
+    _report(summary, reader, out)
+    return summary
+
+
+async def _write(
+    outputs: Outputs,
+    pipeline: Pipeline,
+    strategies: tuple[ActiveStrategy, ...],
+    timeframes: tuple[Timeframe, ...],
+    reader: TapeReader,
+) -> dict[str, Any]:
+    candles = {timeframe.value: await outputs.write_candles(timeframe) for timeframe in timeframes}
+    decisions = await outputs.write_decisions([(item.name, item.timeframe) for item in strategies])
+    signals = await outputs.write_signals()
+    messages = outputs.write_messages(pipeline.messenger)
+    outputs.write_refused(reader.refused)
+    return {"candles": candles, "decisions": decisions, "signals": signals, "messages": messages}
+
+
+def _progress(trades: Path) -> Progress:
+    return Progress(
+        TextColumn(trades.name),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} % {task.fields[trades]:,} trades"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        refresh_per_second=4,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _bar(progress: Progress, reader: TapeReader, maker: BatchMaker, trades: Path) -> Callable[[], None]:
+    task = progress.add_task("replay", total=max(1, trades.stat().st_size if trades.is_file() else 1), trades=0)
+    shown = 0
+
+    def update() -> None:
+        nonlocal shown
+        if reader.bytes_read != shown:  # once per chunk read, not once per batch
+            shown = reader.bytes_read
+            progress.update(task, completed=shown, trades=maker.trade_count)
+
+    return update
+
+
+def _report(summary: dict[str, Any], reader: TapeReader, out: Path) -> None:
+    for row in reader.refused[:_REFUSED_SHOWN]:
+        print(f"refused: {row.file} line {row.line}: {row.reason}: {row.text}", file=sys.stderr)
+    if len(reader.refused) > _REFUSED_SHOWN:
+        print(f"… and {len(reader.refused) - _REFUSED_SHOWN} more: {out}/refused.jsonl", file=sys.stderr)
+    candles = ", ".join(f"{count} {timeframe}" for timeframe, count in summary["candles"].items())
+    print(
+        f"{summary['trades']:,} trades -> {candles} candles, {summary['decisions']:,} decisions, "
+        f"{summary['signals']} signals, {summary['messages']} messages in {summary['seconds']:.1f} s "
+        f"({summary['trades_per_second_with_decoding']:,} trades/s with decoding, "
+        f"{summary['peak_rss_mb']:.0f} MB); written to {out}"
+    )

@@ -1,0 +1,102 @@
+"""Drives aggregator, logic engine and notifier over one tape: memory bus, store in memory, event time."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import structlog
+
+from cli.replay.batches import BatchMaker
+from services.aggregator.core.limits import REPLAY_LIMITS
+from services.aggregator.handlers import Aggregator
+from services.logic_engine.core.active import ActiveStrategy
+from services.logic_engine.handlers import LogicEngine
+from services.notifier.messengers.recording import RecordingMessenger
+from services.notifier.notifier import Notifier
+from shared.bus.memory import MemoryBus
+from shared.domain.decisions import Decision
+from shared.domain.events import CandleCorrected, CandlesClosed
+from shared.domain.signals import Signal
+from shared.runtime.clock import EventClock
+from shared.runtime.topology import load_topology
+from shared.sqlite.database import MEMORY, Database
+from shared.store.decisions import DecisionStore
+from shared.store.sqlite import SqliteStore
+
+_CANDLES: Final = "logic-engine--candles-closed"
+_MESSAGES: Final = ("notifier--trade-signals-micro", "notifier--system-events")
+_PULL_MAX: Final = 100_000
+
+
+class Pipeline:
+    """The services of one replay. `seconds` holds the time spent by stage."""
+
+    def __init__(self, strategies: Sequence[ActiveStrategy]) -> None:
+        topology = load_topology()
+        self.clock = EventClock()
+        self.database = Database.open(MEMORY)
+        self.store = SqliteStore(self.database, topology, self.clock)
+        self.bus = MemoryBus(topology, self.clock, encode=False)
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.messenger = RecordingMessenger(now_ms=self.clock.market_ms, find_decision=self._decision_of)
+        self._decisions = DecisionStore(self.store)
+        self._aggregator = Aggregator(store=self.store, bus=self.bus, limits=REPLAY_LIMITS)
+        self._engine = LogicEngine(store=self.store, bus=self.bus, clock=self.clock, strategies=strategies)
+        self._notifier = Notifier(
+            store=self.store,
+            messenger=self.messenger,
+            clock=self.clock,
+            chats=("replay",),
+            log=structlog.get_logger(),
+            owner="replay",
+        )
+
+    async def run(self, maker: BatchMaker, on_batch: Callable[[], None]) -> None:
+        """Feed every batch; at the end close what is open, up to the tape's last minute."""
+        await self._engine.start([])
+        batches = maker.batches()
+        while True:
+            with self._timed("decode"):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            self.clock.now_ms = batch.watermark_ms + maker.lateness_ms
+            with self._timed("aggregate"):
+                await self._aggregator.append([batch])
+                await self._aggregator.close_minutes()
+            await self._pump()
+            on_batch()
+        if maker.trade_count:
+            with self._timed("aggregate"):
+                await self._aggregator.finish(maker.last_minute_ms)
+            await self._pump()
+
+    async def _pump(self) -> None:
+        """Carry what was published to its readers until the bus is empty."""
+        while True:
+            deliveries = await self.bus.pull(_CANDLES, max_messages=_PULL_MAX, wait_seconds=0)
+            if not deliveries:
+                break
+            with self._timed("decide"):
+                events = [item.event for item in deliveries if isinstance(item.event, CandlesClosed | CandleCorrected)]
+                await self._engine.handle_candles(events)
+                await self.bus.acknowledge(deliveries)
+        with self._timed("notify"):
+            for subscription in _MESSAGES:
+                for delivery in await self.bus.pull(subscription, max_messages=_PULL_MAX, wait_seconds=0):
+                    await self._notifier.handle([delivery.event])
+                    await self._notifier.drain()
+                    await self.bus.acknowledge([delivery])
+
+    async def _decision_of(self, signal: Signal) -> Decision | None:
+        return await self._decisions.get(
+            signal.strategy, signal.exchange, signal.symbol, signal.timeframe, signal.candle_open_time_ms
+        )
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - begin
