@@ -9,6 +9,7 @@ from typing import Final
 
 from shared.sqlite.errors import translated
 from shared.sqlite.file_lock import FileLock
+from shared.sqlite.log_file import SynchronisedLog
 from shared.sqlite.promises import Promise, deliver
 
 _GROUP_OPERATIONS_MAX: Final = 256
@@ -31,7 +32,7 @@ class Writer:
         self._on_commit = on_commit
         self._queue: queue.SimpleQueue[Promise | None] = queue.SimpleQueue()
         self._left_over: list[Promise] = []
-        self._full = False
+        self._log = SynchronisedLog(path)
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -43,6 +44,7 @@ class Writer:
         """Write what is queued, then end. Later submissions are never answered."""
         self._queue.put(None)
         self._thread.join()
+        self._log.close()
         self._connection.close()
 
     def _run(self) -> None:
@@ -68,9 +70,21 @@ class Writer:
             for promise in group:
                 promise.error = failure
             self._left_over = []
-        deliver(group[: len(group) - len(self._left_over)])
-        self._on_commit()
+        self._answer(group[: len(group) - len(self._left_over)])
         return stopping
+
+    def _answer(self, group: list[Promise]) -> None:
+        """At once, or after the log is on disk for those who asked for that: nobody else waits for the disk."""
+        waiting = [promise for promise in group if promise.fully_synchronous and promise.error is None]
+        deliver([promise for promise in group if promise not in waiting] if waiting else group)
+        self._on_commit()
+        if waiting:
+            try:
+                self._log.synchronise()
+            except OSError as error:
+                for promise in waiting:
+                    promise.error = translated(error, self._path)
+            deliver(waiting)
 
     def _fill(self, group: list[Promise]) -> bool:
         """Add all that came while we queued for the lock; true when asked to stop."""
@@ -88,7 +102,6 @@ class Writer:
 
     def _commit(self, group: list[Promise]) -> list[Promise]:
         """One transaction; returns those it left for the next."""
-        self._set_synchronous(full=any(promise.fully_synchronous for promise in group))
         began = time.perf_counter()
         self._connection.execute("BEGIN IMMEDIATE")
         left_over: list[Promise] = []
@@ -115,8 +128,3 @@ class Writer:
             self._connection.execute("ROLLBACK TO operation")
             promise.error = translated(error, self._path)
         self._connection.execute("RELEASE operation")
-
-    def _set_synchronous(self, *, full: bool) -> None:
-        if full != self._full:
-            self._connection.execute(f"PRAGMA synchronous = {'FULL' if full else 'NORMAL'}")
-            self._full = full
