@@ -3,12 +3,11 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from fastapi import WebSocket, WebSocketDisconnect
 
 _CLOSE_GOING_AWAY = 1001
-_CLOSE_TOO_SLOW = 1008
 
 
 class Connection:
@@ -50,6 +49,8 @@ class Hub:
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
         self.slow_clients_dropped = 0
+        # Breaks the socket of one client, or of all for None; the server that owns the sockets sets it.
+        self.abort: Callable[[Connection | None], None] = self._close_instead
         self._by_topic: dict[str, set[Connection]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -89,12 +90,17 @@ class Hub:
             if not connection.send(text):
                 self.slow_clients_dropped += 1
                 self.remove(connection)
-                self.close(connection, _CLOSE_TOO_SLOW)
+                # A close frame would wait behind all that it has not read.
+                self.abort(connection)
         return len(members)
 
-    def close(self, connection: Connection, code: int = _CLOSE_GOING_AWAY) -> None:
+    def _close_instead(self, connection: Connection | None) -> None:
+        for each in [connection] if connection else list(self.connections):
+            self.close(each)
+
+    def close(self, connection: Connection) -> None:
         """Closes with a close frame, in the background."""
-        task = asyncio.get_running_loop().create_task(_close(connection.socket, code))
+        task = asyncio.get_running_loop().create_task(_close(connection.socket))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -104,8 +110,8 @@ class Hub:
             self.close(connection)
 
 
-async def _close(socket: WebSocket, code: int) -> None:
+async def _close(socket: WebSocket) -> None:
     try:
-        await socket.close(code)
-    except RuntimeError:
+        await socket.close(_CLOSE_GOING_AWAY)
+    except (RuntimeError, WebSocketDisconnect):
         return  # it had closed itself

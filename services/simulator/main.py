@@ -13,7 +13,7 @@ import uvicorn
 from pydantic import ValidationError
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from services.simulator.connections import Hub
+from services.simulator.connections import Connection, Hub
 from services.simulator.core.bars import interval_start
 from services.simulator.core.clock import MarketClock
 from services.simulator.core.day_plan import DAY_MINUTES
@@ -42,10 +42,13 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    def abort_websockets(self) -> None:
-        """Breaks every WebSocket's connection without a close frame."""
+    def abort_websockets(self, connection: Connection | None) -> None:
+        """Breaks the socket of one client, or of all for None, without a close frame."""
+        address = connection.socket.client if connection else None
         for protocol in list(self.server_state.connections):
-            if isinstance(protocol, WebSocketsSansIOProtocol):
+            if not isinstance(protocol, WebSocketsSansIOProtocol):
+                continue
+            if address is None or protocol.client == (address.host, address.port):
                 protocol.transport.abort()
 
 
@@ -131,7 +134,7 @@ def build_server(settings: Settings) -> tuple[_Server, Simulation]:
             timeout_graceful_shutdown=_SHUTDOWN_S,
         )
     )
-    simulation.abort_sockets = server.abort_websockets
+    simulation.hub.abort = server.abort_websockets
     return server, simulation
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import structlog
@@ -20,9 +20,6 @@ from services.simulator.core.ticker import Ticker
 _CATCH_UP_MS_MAX = 10 * MINUTE_MS
 _BUSY_TRADES_PER_MINUTE = 10.0
 _RESTORED_MS_MAX = 24 * 60 * MINUTE_MS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 log = structlog.get_logger()
 
@@ -47,7 +44,6 @@ class Simulation:
     ) -> None:
         self.market, self.clock, self.hub = market, clock, hub
         self.counters: Counter[str] = Counter()
-        self.abort_sockets: Callable[[], None] = hub.close_all
         self.refuse_until_ms = self.silence_until_ms = self.rest_down_until_ms = 0.0
         self._schedules, self._cadence = schedules, cadence
         self._tickers = {symbol: Ticker(instrument) for symbol, instrument in market.instruments.items()}
@@ -98,7 +94,10 @@ class Simulation:
         if order.fault == "cut":
             self.refuse_until_ms = max(self.refuse_until_ms, until_ms)
             done = len(self.hub.connections)
-            (self.hub.close_all if order.graceful else self.abort_sockets)()
+            if order.graceful:
+                self.hub.close_all()
+            else:
+                self.hub.abort(None)
         elif order.fault == "silence":
             self.silence_until_ms = max(self.silence_until_ms, until_ms)
             done = len(self.hub.connections)
