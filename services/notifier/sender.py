@@ -49,7 +49,7 @@ class SenderLimits(msgspec.Struct, frozen=True, kw_only=True):
     message_cache_ttl_ms: how long the cache keeps message ids.
     """
 
-    in_flight_per_chat: int = 8
+    in_flight_per_chat: int = 16
     lease_ttl_ms: int = 6_000
     scan_ms: int = 5_000
     message_cache_ttl_ms: int = 5 * 3_600_000

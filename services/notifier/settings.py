@@ -24,9 +24,9 @@ class NotifierSettings(ServiceSettings):
     )
     telegram_timeout_seconds: PositiveFloat = Field(10.0, validation_alias="TELEGRAM_TIMEOUT_SECONDS")
     telegram_poll_seconds: NonNegativeFloat = Field(25.0, validation_alias="TELEGRAM_POLL_SECONDS")
-    telegram_connections: PositiveInt = Field(16, validation_alias="TELEGRAM_CONNECTIONS")
+    telegram_connections: PositiveInt = Field(32, validation_alias="TELEGRAM_CONNECTIONS")
     telegram_keepalive_seconds: PositiveFloat = Field(20.0, validation_alias="TELEGRAM_KEEPALIVE_SECONDS")
-    sends_in_flight_per_chat: PositiveInt = Field(8, validation_alias="SENDS_IN_FLIGHT_PER_CHAT")
+    sends_in_flight_per_chat: PositiveInt = Field(16, validation_alias="SENDS_IN_FLIGHT_PER_CHAT")
     sender_lease_ms: PositiveInt = Field(
         6_000, validation_alias="SENDER_LEASE_MS", description="How long after a kill another sender may start."
     )

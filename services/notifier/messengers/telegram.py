@@ -1,5 +1,7 @@
 """Telegram through python-telegram-bot: what each of its errors means for the outcome of a send."""
 
+import importlib.util
+import sys
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
@@ -28,6 +30,11 @@ from services.notifier.messengers.port import (
     RefusedError,
     RetryLaterError,
 )
+
+# httpcore imports sniffio anew on every step of a request; where it is not installed each try searches the whole path
+# (2 ms of every message). None in sys.modules makes the import fail at once, which httpcore takes as "asyncio".
+if importlib.util.find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]  # documented, though not typed
 
 # The request never left this machine, so nothing can have been posted.
 _NEVER_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
