@@ -40,7 +40,7 @@ class FileDatabase(Database):
             self._write_lock = FileLock(f"{path}.lock")
             self._start_up_lock = FileLock(f"{path}.lock")
             writing = self._prepare()
-            self._watcher = Watcher(self._connect(reading=True))
+            self._watcher = Watcher(self._connect(reading=True), self.path)
             self._readers = Readers(lambda: self._connect(reading=True), self.path, _READERS)
             self._checkpointer = Checkpointer(self._connect(), self.path)
             self._writer = Writer(writing, self._write_lock, self.path, self._watcher.notify)
