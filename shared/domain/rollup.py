@@ -11,20 +11,23 @@ from shared.domain.timeframe import Timeframe
 def roll_up(children: Sequence[Candle], timeframe: Timeframe) -> Candle:
     """One candle of `timeframe` from all its children (candles of `timeframe.source`), oldest first.
 
-    Takes the worst child's quality, adds up missing minutes; the trade count is unknown where a child's is.
+    Its open is its first trade and its range that of its trades: children without trades repeat a price from before and
+    count only where no child has a trade. Takes the worst child's quality, adds up missing minutes; the trade count is
+    unknown where a child's is.
     Raises InvalidValueError where a child is missing, misplaced or of another series.
     """
     _check_children(children, timeframe)
     first, last = children[0], children[-1]
+    traded = [child for child in children if child.volume] or children
     counts = [child.trade_count for child in children]
     return Candle(
         exchange=first.exchange,
         symbol=first.symbol,
         timeframe=timeframe,
         open_time_ms=first.open_time_ms,
-        open=first.open,
-        high=max(child.high for child in children),
-        low=min(child.low for child in children),
+        open=traded[0].open,
+        high=max(child.high for child in traded),
+        low=min(child.low for child in traded),
         close=last.close,
         volume=exact_sum([child.volume for child in children]),
         quote_volume=exact_sum([child.quote_volume for child in children]),

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.candles import Candle, CandleQuality
 from shared.domain.decimals import decimal_of_units, exact_sum, plain_text, scale_of_text, units_of_text
 from shared.domain.errors import InvalidTradeError, InvalidValueError
 from shared.domain.identity import event_id, signal_id
+from shared.domain.rollup import roll_up
 from shared.domain.timeframe import Timeframe, roll_ups_closing_at
 from shared.domain.trades import TradeBatch
 
@@ -145,3 +147,54 @@ def test_weeks_open_on_monday_and_close_with_days_and_hours():
 def test_structs_are_frozen():
     with pytest.raises(AttributeError):
         msgspec.structs.replace(a_batch(), sequence=1).sequence = 2
+
+
+def a_candle(minute: int, price: float, volume: int, **changes) -> Candle:
+    values = {
+        "exchange": "e",
+        "symbol": "S",
+        "timeframe": Timeframe.M1,
+        "open_time_ms": minute * 60_000,
+        "open": price,
+        "high": price,
+        "low": price,
+        "close": price,
+        "volume": Decimal(volume),
+        "quote_volume": Decimal(volume),
+        "trade_count": volume,
+        "quality": CandleQuality.COMPLETE,
+    }
+    return Candle(**{**values, **changes})
+
+
+def test_a_roll_up_opens_with_its_first_trade_not_with_a_silent_minute():
+    children = [a_candle(0, 9.0, 0), a_candle(1, 5.0, 2), a_candle(2, 7.0, 1), a_candle(3, 7.0, 0), a_candle(4, 7.0, 0)]
+
+    rolled = roll_up(children, Timeframe.M5)
+
+    assert (rolled.open, rolled.high, rolled.low, rolled.close, rolled.trade_count) == (5.0, 7.0, 5.0, 7.0, 3)
+
+
+def test_a_roll_up_of_silent_minutes_is_flat():
+    rolled = roll_up([a_candle(minute, 9.0, 0) for minute in range(5)], Timeframe.M5)
+
+    assert (rolled.open, rolled.high, rolled.low, rolled.close) == (9.0, 9.0, 9.0, 9.0)
+    assert rolled.volume == 0
+
+
+def test_a_roll_up_takes_the_worst_quality_and_counts_missing_minutes():
+    children = [a_candle(minute, 9.0, 1) for minute in range(5)]
+    children[2] = a_candle(2, 9.0, 1, quality=CandleQuality.PARTIAL, missing_minutes=1)
+    children[3] = a_candle(3, 9.0, 1, quality=CandleQuality.REPAIRED_KLINE, trade_count=None)
+
+    rolled = roll_up(children, Timeframe.M5)
+
+    assert (rolled.quality, rolled.missing_minutes, rolled.trade_count) == (CandleQuality.PARTIAL, 1, None)
+    assert not rolled.usable
+
+
+def test_a_roll_up_needs_all_its_children():
+    with pytest.raises(InvalidValueError, match="5 candles of 1m are needed, was 4"):
+        roll_up([a_candle(minute, 9.0, 1) for minute in range(4)], Timeframe.M5)
+    with pytest.raises(InvalidValueError, match="child 1 must open at 60000"):
+        roll_up([a_candle(minute, 9.0, 1) for minute in (0, 2, 3, 4, 5)], Timeframe.M5)
