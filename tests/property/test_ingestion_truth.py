@@ -93,7 +93,8 @@ def rest_answer(frames: list[Sent], symbol: str, asked_ms: int) -> list[VenueTra
 def run_ingestion(frames: list[Sent], cuts: list[int], batch_every: int, asked_after_ms: int) -> list[TradeBatch]:
     """Sessions over the frames, cut before the given frame numbers; each refills once from REST."""
     limits = SessionLimits(
-        window=WindowLimits(window_ms=1, trades_max=batch_every, heartbeat_ms=3), time=TimeLimits(lateness_ms=LATENESS_MS)
+        window=WindowLimits(window_ms=1, trades_max=batch_every, heartbeat_ms=3),
+        time=TimeLimits(lateness_ms=LATENESS_MS),
     )
     published: list[TradeBatch] = []
     frontier = Frontier()
@@ -215,7 +216,9 @@ def test_units_of_the_quick_path_are_those_of_the_exact_one(value, scale):
     assert exact_units(plain_text(value), scale) == units_of_text(plain_text(value), scale)
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 30)), min_size=1, max_size=40), st.data())
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(0, 30)), min_size=1, max_size=40), st.data()
+)
 def test_batches_carry_the_rows_whatever_the_windows(rows, data):
     """A venue may refine its steps in the middle of a session: no digit is lost, quantities stay equal."""
     identity = SessionIdentity(

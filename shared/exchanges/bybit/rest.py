@@ -1,10 +1,10 @@
 """Bybit v5 public REST: deadlines, retries with jitter on what may pass, a request budget. Implements VenueRest."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 import httpx
 import msgspec
@@ -31,6 +31,7 @@ _INTERVALS: Final = {
 # Bybit says 403 when an IP calls too often; 408, 429 and 5xx pass as well.
 _TRANSIENT_STATUS: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _PAGES_MAX: Final = 100
+_Result = TypeVar("_Result")
 
 
 class RestLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +63,7 @@ class BybitRest:
         cursor = ""
         for _ in range(_PAGES_MAX):
             parameters = {"category": CATEGORY, "limit": "1000"} | ({"cursor": cursor} if cursor else {})
-            page = parse_instruments(await self._get("/v5/market/instruments-info", parameters))
+            page = await self._get("/v5/market/instruments-info", parameters, parse_instruments)
             infos = [info for info in page.list if info.symbol in wanted and info.is_trading]
             found |= {info.symbol: info.instrument() for info in infos}
             cursor = page.cursor
@@ -73,7 +74,7 @@ class BybitRest:
     async def recent_trades(self, symbol: str) -> list[VenueTrade]:
         """The newest trades the venue gives (at most 1,000), oldest first."""
         parameters = {"category": CATEGORY, "symbol": symbol, "limit": str(self.rules.recent_trades_max)}
-        return parse_recent_trades(await self._get("/v5/market/recent-trade", parameters), symbol)
+        return await self._get("/v5/market/recent-trade", parameters, lambda body: parse_recent_trades(body, symbol))
 
     async def klines(self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int) -> list[Kline]:
         """Closed candles with start <= open time < end, oldest first, paging as needed; the forming one is left out."""
@@ -90,7 +91,9 @@ class BybitRest:
                 "end": str(page_end_ms - 1),  # inclusive at the venue
                 "limit": str(self.rules.klines_max),
             }
-            rows, server_time_ms = parse_klines(await self._get("/v5/market/kline", parameters), symbol)
+            rows, server_time_ms = await self._get(
+                "/v5/market/kline", parameters, lambda body: parse_klines(body, symbol)
+            )
             for open_time_ms, texts in rows:
                 closed = open_time_ms + timeframe.duration_ms <= server_time_ms
                 if closed and start_ms <= open_time_ms < end_ms:
@@ -102,21 +105,25 @@ class BybitRest:
 
     async def server_time_ms(self) -> int:
         """The venue's clock."""
-        return parse_server_time_ms(await self._get("/v5/market/time", {}))
+        return await self._get("/v5/market/time", {}, parse_server_time_ms)
 
     async def close(self) -> None:
         """Release connections."""
         await self._client.aclose()
 
-    async def _get(self, path: str, parameters: dict[str, str]) -> bytes:
+    async def _get(self, path: str, parameters: dict[str, str], parse: Callable[[bytes], _Result]) -> _Result:
+        """The parsed answer. Parsing is part of an attempt: the venue says "too many visits" in the body of a 200."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
             wait=wait_random_exponential(multiplier=0.25, max=self._limits.pause_seconds_max),
             stop=stop_after_attempt(self._limits.attempts),
             reraise=True,
         )
-        body: bytes = await retrying(self._get_once, path, parameters)
-        return body
+
+        async def attempt() -> _Result:
+            return parse(await self._get_once(path, parameters))
+
+        return await retrying(attempt)
 
     async def _get_once(self, path: str, parameters: dict[str, str]) -> bytes:
         await self._wait_for_budget()

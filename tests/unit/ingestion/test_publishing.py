@@ -199,9 +199,7 @@ async def test_refusals_are_dead_letters_and_system_events_reach_the_notifier(bu
     running = asyncio.create_task(publisher.run())
     publisher.refuse(Refusal(topic="publicTrade.BTCUSDT", data=b"{}", reason="price must be > 0"))
     publisher.say(
-        SystemEvent(
-            kind="blind", subject="ingestion#x", version=1, severity=Severity.ERROR, text="blind", at_ms=1
-        )
+        SystemEvent(kind="blind", subject="ingestion#x", version=1, severity=Severity.ERROR, text="blind", at_ms=1)
     )
     assert await publisher.drain(seconds=5)
     [letter] = await bus.dead_letters(RAW)
