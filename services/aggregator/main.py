@@ -8,6 +8,7 @@ from services.aggregator.handlers import Aggregator
 from services.aggregator.settings import Settings
 from shared.bus.port import Delivery
 from shared.domain.errors import FencedError, TransientError
+from shared.exchanges.bybit.instruments import REST_URL
 from shared.exchanges.bybit.rest import bybit_rest
 from shared.exchanges.venue import BYBIT_LINEAR, VenueRest
 from shared.runtime.config import load_config
@@ -45,7 +46,7 @@ def _rest(settings: Settings) -> dict[str, VenueRest]:
     venue = config.venues.get(BYBIT_LINEAR)
     if venue is None:
         return {}
-    return {BYBIT_LINEAR: bybit_rest(venue.rest_url) if venue.rest_url else bybit_rest()}
+    return {BYBIT_LINEAR: bybit_rest(settings.rest_url or venue.rest_url or REST_URL)}
 
 
 async def _acquire(context: Context) -> Lease | None:

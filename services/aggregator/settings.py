@@ -13,6 +13,9 @@ class Settings(ServiceSettings):
     """Limits in market time unless they say otherwise."""
 
     subscription: str = Field("aggregator--raw-tick-data-bybit", validation_alias="AGGREGATOR_SUBSCRIPTION")
+    rest_url: str | None = Field(
+        None, validation_alias="BYBIT_REST_URL", description="Overrides the configuration and the venue's own address."
+    )
     batches_per_pull_max: PositiveInt = Field(200, validation_alias="AGGREGATOR_BATCHES_PER_PULL_MAX")
     hole_timeout_ms: PositiveInt = Field(
         _DEFAULT.hole_timeout_ms,
