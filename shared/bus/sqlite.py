@@ -35,6 +35,9 @@ _LEASED: Final = """
 _ACKNOWLEDGE: Final = "DELETE FROM deliveries WHERE lease = ? AND number IN (SELECT value FROM json_each(?))"
 _RELEASE: Final = """
     UPDATE deliveries SET visible_at_ms = ?, lease = 0 WHERE lease = ? AND number IN (SELECT value FROM json_each(?))"""
+_GIVE_BACK: Final = """
+    UPDATE deliveries SET visible_at_ms = ?, attempts = attempts - 1, lease = 0
+    WHERE subscription = ? AND visible_at_ms = ? AND lease = ?"""
 _BURY: Final = """
     INSERT INTO dead_letters (subscription, message_id, data, attributes, reason, dead_at_ms)
     SELECT subscription, CAST(messages.id AS TEXT), data, attributes, ?, ?
@@ -169,11 +172,17 @@ class SqliteBus:
         ends_at_ms = now_ms + subscription.ack_deadline_seconds * 1000
         lease = random.getrandbits(_LEASE_BITS)
         take = (ends_at_ms, lease, number, now_ms, max_messages)
-        taken = await self._database.write(lambda connection: connection.execute(_LEASE, take).rowcount)
-        if not taken:
-            return []
         held = (number, ends_at_ms, lease)
-        rows = await self._database.read(lambda connection: connection.execute(_LEASED, held).fetchall())
+        try:
+            taken = await self._database.write(lambda connection: connection.execute(_LEASE, take).rowcount)
+            if not taken:
+                return []
+            rows = await self._database.read(lambda connection: connection.execute(_LEASED, held).fetchall())
+        except asyncio.CancelledError:
+            # Whoever is stopped inside a pull gives back what it may have leased: its successor need not wait for it.
+            back = (now_ms, *held)
+            self._database.write_later(lambda connection: connection.execute(_GIVE_BACK, back))
+            raise
         deliveries, dead = _sorted_out(rows, subscription, lease)
         if dead:
             await self._bury(dead, lease)

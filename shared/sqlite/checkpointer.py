@@ -8,6 +8,7 @@ from typing import Final
 from shared.sqlite.file_lock import FileLock
 
 _INTERVAL_SECONDS: Final = 1.0
+_PATIENCE_MS: Final = 100  # how long writers wait for a long reader at most; the next round tries again
 WAL_BYTES_WORTH_IT: Final = 4_000_000
 # Passive checkpoints let writers go on, so under steady writing the log never empties; at this size writers wait once.
 WAL_BYTES_MAX: Final = 64_000_000
@@ -18,6 +19,7 @@ class Checkpointer:
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection
+        connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
         self._log_path = Path(f"{path}-wal")
         self._write_lock = FileLock(f"{path}.lock")
         self._turn = FileLock(f"{path}.checkpoint.lock")

@@ -49,6 +49,10 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def write_later(self, operation: Callable[[sqlite3.Connection], object]) -> None:
+        """Queue a write that nobody waits for and that may be lost; after every write asked for before it."""
+
+    @abstractmethod
     async def wait_until_due(self, probe: DueProbe, now_ms: Callable[[], int], timeout_seconds: float) -> bool:
         """Wait until now_ms() reaches what the probe reads (None: never); false after the timeout or when released."""
 

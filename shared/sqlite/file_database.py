@@ -68,6 +68,13 @@ class FileDatabase(Database):
         finally:
             timer.cancel()
 
+    def write_later(self, operation: Callable[[sqlite3.Connection], object]) -> None:
+        """Behind what is queued already."""
+        if not self._closed:
+            promise = promise_of(operation)
+            promise.future.add_done_callback(_hear)
+            self._writer.submit(promise)
+
     async def wait_until_due(self, probe: DueProbe, now_ms: Callable[[], int], timeout_seconds: float) -> bool:
         """Polled by the watcher, off the event loop."""
         self._check_open()
@@ -137,7 +144,7 @@ class FileDatabase(Database):
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA cache_size = -8000")
+        connection.execute("PRAGMA cache_size = -4000")
         if reading:
             connection.execute("PRAGMA query_only = ON")
         return connection
@@ -149,3 +156,9 @@ class FileDatabase(Database):
     def _check_open(self) -> None:
         if self._closed:
             raise closed_error(self.path)
+
+
+def _hear(future: asyncio.Future[object]) -> None:
+    """Nobody waits for this one: an error of it is no news."""
+    if not future.cancelled():
+        future.exception()

@@ -7,6 +7,9 @@ and before answering gives the caller the same promise: what was answered surviv
 
 import os
 from pathlib import Path
+from typing import Final
+
+_synchronise: Final = getattr(os, "fdatasync", os.fsync)  # macOS knows only the latter
 
 
 class SynchronisedLog:
@@ -21,7 +24,7 @@ class SynchronisedLog:
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
             _synchronise_folder(self._path.parent)
-        os.fdatasync(self._descriptor)
+        _synchronise(self._descriptor)
 
     def close(self) -> None:
         """Forget the file."""

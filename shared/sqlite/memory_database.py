@@ -44,6 +44,11 @@ class MemoryDatabase(Database):
             change.set()
         return result
 
+    def write_later(self, operation: Callable[[sqlite3.Connection], object]) -> None:
+        """Now, in fact."""
+        if not self._closed:
+            self._transact(operation)
+
     async def wait_until_due(self, probe: DueProbe, now_ms: Callable[[], int], timeout_seconds: float) -> bool:
         """Looks after every write, and now and then for the clock."""
         self._check_open()

@@ -1,6 +1,7 @@
 """The bus contract, the same for every adapter: nothing here relies on order, on exactness of time or on silence."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -203,6 +204,25 @@ async def test_closing_lets_pending_pulls_return(bus_case: BusCase):
     await bus_case.bus.close()
 
     assert await asyncio.wait_for(asyncio.gather(*pulls), bus_case.tolerance_seconds) == [[], [], []]
+
+
+async def test_a_cancelled_pull_holds_nothing_back(bus_case: BusCase):
+    if not bus_case.releases_exactly:
+        pytest.skip("this broker lets the lease expire instead")
+    await bus_case.bus.publish("facts", facts(40))
+    seen: list[int] = []
+    for turn in range(60):
+        pulling = asyncio.create_task(bus_case.bus.pull(FIRST, max_messages=2, wait_seconds=0.01))
+        await asyncio.sleep(turn % 12 / 4000)
+        if pulling.cancel():
+            with suppress(asyncio.CancelledError):
+                seen += numbers(await pulling)
+        else:
+            seen += numbers(pulling.result())
+
+    seen += numbers(await bus_case.pull_until(FIRST, 40 - len(seen)))
+
+    assert sorted(seen) == list(range(40))
 
 
 async def test_backlog_counts_waiting_and_leased(bus_case: BusCase):
