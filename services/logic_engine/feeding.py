@@ -100,11 +100,11 @@ class Feeding:
     async def _after_a_long_gap(self, series: Series, start_ms: int, minutes_max: int) -> list[Candle]:
         """The symbol was not followed for longer than one catch-up reaches: its first candles after that."""
         now_ms = self._ports.clock.market_ms()
-        step_ms = minutes_max * MINUTE_MS
-        for begin_ms in range(start_ms + step_ms, now_ms, step_ms):
+        step_ms = CATCH_UP_MINUTES_MAX * MINUTE_MS
+        for begin_ms in range(start_ms + minutes_max * MINUTE_MS, now_ms, step_ms):
             minutes = await self._ports.candles.between(*series, Timeframe.M1, begin_ms, begin_ms + step_ms)
             if minutes:
-                return minutes
+                return minutes[:minutes_max]
         return []
 
 
