@@ -1,6 +1,7 @@
 """Joins the parts of ingestion to one running whole; main.py builds it, tests build it beside a simulator."""
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -190,7 +191,8 @@ async def find_instruments(
             if loop.time() + pause > deadline:
                 raise
             log.warning("instruments_not_found_yet", error=str(error))
-            await asyncio.wait({asyncio.ensure_future(stopping.wait())}, timeout=pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), timeout=pause)
             pause = min(15.0, pause * 2)
             continue
         for symbol in symbols:

@@ -24,13 +24,14 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "DOGEUSDT")
 
 @pytest.fixture(scope="module")
 def frames(market_data: Path) -> list[bytes]:
-    records = [json.loads(line) for line in gzip.open(market_data / FRAMES, "rb")]
+    with gzip.open(market_data / FRAMES, "rb") as lines:
+        records = [json.loads(line) for line in lines]
     return [record["data"].encode() for record in records if record["t"] == "recv"]
 
 
 @pytest.fixture(scope="module")
 def instruments(market_data: Path) -> dict[str, Instrument]:
-    page = parse_instruments(gzip.open(market_data / INSTRUMENTS, "rb").read())
+    page = parse_instruments(gzip.decompress((market_data / INSTRUMENTS).read_bytes()))
     return {info.symbol: info.instrument() for info in page.list if info.symbol in SYMBOLS}
 
 

@@ -69,7 +69,7 @@ class Venue:
         if topics & self.unanswered:
             return
         if topics & self.refused:
-            answer |= {"success": False, "ret_msg": f"error:handler not found,topic:{sorted(topics & self.refused)[0]}"}
+            answer |= {"success": False, "ret_msg": f"error:handler not found,topic:{min(topics & self.refused)}"}
         await socket.send(json.dumps(answer))
 
 

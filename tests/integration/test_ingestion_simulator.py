@@ -195,6 +195,11 @@ async def test_an_accelerated_market_is_followed(tmp_path: Path, speed: float):
             await running.until(lambda: running.watermark_ms() > 0)
             start_ms = running.watermark_ms()
             await running.until(lambda: running.watermark_ms() > start_ms + 180_000)
+        promised_ms: dict[str, int] = {}
+        for batch in sorted(running.batches, key=lambda batch: batch.sequence):
+            for row in batch.rows():
+                assert row.traded_at_ms >= promised_ms.get(batch.session, 0)
+            promised_ms[batch.session] = batch.watermark_ms
         for symbol in SYMBOLS:
             check_against_venue(simulator, running.batches, symbol)
 

@@ -1,5 +1,6 @@
 """Whatever the cuts, delays and splits of frames: what ingestion asserts is true, and every trade keeps its place."""
 
+import itertools
 import math
 from collections import Counter
 
@@ -99,7 +100,7 @@ def run_ingestion(frames: list[Sent], cuts: list[int], batch_every: int, asked_a
     published: list[TradeBatch] = []
     frontier = Frontier()
     bounds = [0, *sorted(set(cuts)), len(frames)]
-    for number, (first, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for number, (first, end) in enumerate(itertools.pairwise(bounds)):
         clock, session = VenueClock(limits.time), None
         refilled = False
         for position, frame in enumerate(frames[first:end]):

@@ -49,6 +49,7 @@ class StreamSession:
             covers_from_ms=clock.latest_ms + limits.time.lateness_ms,
         )
         self._window = Window(self._identity, instruments)
+        self._symbols = frozenset(instruments)
         self._first_groups: dict[str, tuple[int, int]] = {}
         self._said_ms = clock.watermark_ms()
         self._batch_at_ms = now_ms
@@ -86,6 +87,8 @@ class StreamSession:
         Raises InvalidTradeError naming the rule when it cannot be a trade of this session.
         """
         reason = self._clock.check(trade.traded_at_ms, "T")
+        if trade.symbol not in self._symbols:
+            reason = f"the symbol must be one of the session's, was {trade.symbol!r}"
         if reason is not None:
             raise InvalidTradeError(f"{reason} (symbol={trade.symbol} trade_id={trade.trade_id})")
         group = (trade.traded_at_ms, trade.venue_sequence)

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import math
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ def a_frame(*trades, topic="publicTrade.BTCUSDT", ts=1786310819681):
 
 def test_every_recorded_frame_is_understood(market_data: Path):
     seen = {"trades": 0, "clock": 0, "answers": 0}
-    for line in gzip.open(market_data / FRAMES, "rb"):
+    for line in gzip.decompress((market_data / FRAMES).read_bytes()).splitlines():
         record = json.loads(line)
         if record["t"] != "recv":
             continue
@@ -64,7 +63,7 @@ def test_every_recorded_frame_is_understood(market_data: Path):
 
 
 def test_recorded_instruments_give_the_decimals_of_tick_and_step(market_data: Path):
-    page = parse_instruments(gzip.open(market_data / INSTRUMENTS, "rb").read())
+    page = parse_instruments(gzip.decompress((market_data / INSTRUMENTS).read_bytes()))
     found = {info.symbol: info.instrument() for info in page.list}
 
     assert len(found) == 800
@@ -199,7 +198,3 @@ def test_the_venues_codes_say_whether_to_try_again(code, error):
 def test_a_body_of_another_shape_is_transient():
     with pytest.raises(TransientError, match="not an answer of this venue"):
         parse_server_time_ms(b"<html>bad gateway</html>")
-
-
-def test_nan_is_no_float_that_passes():
-    assert not 0.0 < float("nan") < math.inf
