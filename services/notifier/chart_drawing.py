@@ -6,6 +6,7 @@ must not wait for a picture.
 
 import io
 import os
+import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from services.notifier.core.chart_model import ChartModel, Level
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 WIDTH_PX: Final = 640
 HEIGHT_PX: Final = 720
 _DPI: Final = 100
+_QUIET: Final = {"warn_too_much_data": 10_000}
 _MARGIN_BARS: Final = 13  # room right of the last bar, where the position is drawn
 _BARS_LEFT: Final = -1.2
 
@@ -44,11 +46,11 @@ def draw_chart(model: ChartModel) -> bytes:
     style = _style(mpf)
     figure = mpf.figure(style=style, figsize=(WIDTH_PX / _DPI, HEIGHT_PX / _DPI), dpi=_DPI)
     try:
-        panes = _panes(figure)
+        panes = _panes(figure, model)
         price, volume, strength = panes
-        mpf.plot(
-            _frame(model), type="candle", style=style, ax=price, volume=volume, xrotation=0, warn_too_much_data=10_000
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a window without any volume: the axis is set below
+            mpf.plot(_frame(model), type="candle", style=style, ax=price, volume=volume, xrotation=0, **_QUIET)
         _draw_header(figure, model)
         _draw_position(price, model)
         _draw_strength(strength, model)
@@ -91,9 +93,12 @@ def _style(mpf: Any) -> Any:
     )
 
 
-def _panes(figure: "Figure") -> tuple["Axes", "Axes", "Axes"]:
-    """Price, volume and RSI below one another, sharing the time axis."""
-    left, width = 0.115, 0.70
+def _panes(figure: "Figure", model: ChartModel) -> tuple["Axes", "Axes", "Axes"]:
+    """Price, volume and RSI below one another, sharing the time axis; coins with many decimals get wider margins."""
+    tick_length = len(price_text(model.price_high, _tick_decimals(model)))
+    label_length = max(len(price_text(level.price, model.price_decimals)) for level in model.levels)
+    left = 0.115 + 0.0105 * max(0, tick_length - 8)
+    width = 0.815 - 0.012 * max(0, label_length - 9) - left
     price = figure.add_axes((left, 0.395, width, 0.495))
     volume = figure.add_axes((left, 0.26, width, 0.115), sharex=price)
     strength = figure.add_axes((left, 0.09, width, 0.15), sharex=price)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 import uuid
-from typing import Final
+from typing import Any, Final
 
 from telegram import Bot
 from telegram.error import InvalidToken, TelegramError
@@ -76,7 +76,7 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
                 tasks.create_task(consumer)
             tasks.create_task(notifier.run(context.stopping))
             tasks.create_task(_report(context, notifier, telegram=bool(bot and chats)))
-            tasks.create_task(pool.warm())
+            tasks.create_task(_warm(pool, context.log))
             if bot:
                 buttons = ButtonBot(
                     bot=bot,
@@ -131,6 +131,14 @@ async def _bot(context: ServiceContext[NotifierSettings]) -> Bot | None:
     except TelegramError as error:  # messages wait in the outbox until it is back
         context.log.warning("telegram_unreachable", reason=str(error))
     return bot
+
+
+async def _warm(pool: ProcessChartPool, log: Any) -> None:
+    """Start drawing's process ahead of the first chart. Texts go out even where nothing can be drawn."""
+    try:
+        await pool.warm()
+    except Exception as error:
+        log.warning("charts_unavailable", reason=str(error), exc_info=True)
 
 
 async def _report(context: ServiceContext[NotifierSettings], notifier: Notifier, *, telegram: bool) -> None:

@@ -17,10 +17,10 @@ class NotifierSettings(ServiceSettings):
         "", validation_alias="TELEGRAM_CHAT_ID", description="Chat of config entries without an id; /start tells it."
     )
     telegram_api_url: str = Field(
-        "https://api.telegram.org/bot",
+        "https://api.telegram.org",
         validation_alias="TELEGRAM_API_URL",
         pattern="^https?://.+",
-        description="The token follows without a slash.",
+        description="With or without /bot behind it.",
     )
     telegram_timeout_seconds: PositiveFloat = Field(10.0, validation_alias="TELEGRAM_TIMEOUT_SECONDS")
     telegram_poll_seconds: NonNegativeFloat = Field(25.0, validation_alias="TELEGRAM_POLL_SECONDS")

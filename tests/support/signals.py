@@ -19,7 +19,13 @@ STRATEGY = "rsi_divergence"
 
 
 def some_candles(
-    symbol: str = "BTCUSDT", *, count: int = 120, price: float = 60_000.0, decimals: int = 2, seed: int = 1, revision: int = 1
+    symbol: str = "BTCUSDT",
+    *,
+    count: int = 120,
+    price: float = 60_000.0,
+    decimals: int = 2,
+    seed: int = 1,
+    revision: int = 1,
 ) -> list[Candle]:
     """Consecutive 1m candles of a seeded walk that ends in a fall on high volume."""
     source = random.Random(seed)

@@ -47,7 +47,7 @@ _Result = TypeVar("_Result")
 def build_bot(
     token: str, api_url: str, *, timeout_seconds: float, connections: int, keepalive_seconds: float, poll_seconds: float
 ) -> Bot:
-    """The real client. api_url: https://api.telegram.org/bot or a test server's; the token follows without a slash.
+    """The real client. api_url: https://api.telegram.org or a server of one's own, with or without /bot behind it.
 
     Sends and polls have connections of their own, so that a long poll never holds up a message.
     """
@@ -66,7 +66,8 @@ def build_bot(
     polling = HTTPXRequest(
         connection_pool_size=1, read_timeout=poll_seconds + timeout_seconds, connect_timeout=timeout_seconds
     )
-    return Bot(token, base_url=api_url, request=sending, get_updates_request=polling)
+    address = api_url.rstrip("/").removesuffix("/bot") + "/bot"  # the token follows without a slash
+    return Bot(token, base_url=address, request=sending, get_updates_request=polling)
 
 
 async def close_bot(bot: Bot) -> None:
