@@ -78,10 +78,7 @@ class Appender:
     async def _moved(self, pieces: Sequence[MinuteTrades]) -> list[Conflict]:
         """Ids that came again in another minute, with the exclusion that settles each."""
         conflicts: list[Conflict] = []
-        for piece in pieces:
-            moved = self._state.identities.add(piece)
-            if not moved:
-                continue
+        for piece, moved in self._state.identities.add(pieces):
             involved = [one for one in pieces if one.symbol == piece.symbol and one.exchange == piece.exchange]
             for minute in (piece.minute_ms, *moved):
                 on_tape = await self._state.tape.load(piece.exchange, piece.symbol, minute, minute + MINUTE_MS)
@@ -117,7 +114,7 @@ class Appender:
         async with state.marks_lock:
             marks = sorted(minute for minute in touched if state.marked.get(minute) is not MarkKind.TOUCHED)
             writes = [state.pending.write_of(minute) for minute in marks]
-            writes += [state.tape.write_of(piece) for piece in pieces]
+            writes += state.tape.writes_of(pieces)
             writes += [
                 state.tape.exclusion_of(*conflict.key, conflict.excluded_minute_ms, conflict.exclusion)
                 for conflict in conflicts

@@ -24,7 +24,7 @@ class Closer:
         self._state = state
 
     async def close_some(self, *, through_ms: int | None = None) -> bool:
-        """Close one chunk of minutes; False when there was none."""
+        """Close one chunk of minutes; False when none is left that can close."""
         state = self._state
         closes = state.builder.plan_closes(through_ms=through_ms)
         if not closes:
@@ -39,7 +39,7 @@ class Closer:
         crash_point("aggregator.announced")
         await self._note_holes(closes, built)
         await state.finish_marks((close.series, close.minute_ms) for close in closes)
-        return True
+        return state.builder.more
 
     async def _with_roll_ups(self, one: Built) -> list[Candle]:
         """The minute's candle and every higher one that closes with it, shortest first."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.aggregator.core.identities import Conflict, content_of
 from services.aggregator.core.coverage import SeriesKey
+from services.aggregator.core.identities import Conflict, content_of
 from services.aggregator.state import SUBSCRIPTION, State
 from shared.domain.exclusions import Exclusion
 from shared.domain.minute_trades import MinuteTrades
@@ -50,8 +50,8 @@ def _within(key: SeriesKey, minute_ms: int, trade_id: str, pieces: Sequence[Minu
     said = {tuple(winner[name] for name in _CONTENT)}
     found = []
     for _, loser in contents[1:]:
-        content = tuple(loser[name] for name in _CONTENT)
-        if content not in said:
-            said.add(content)
+        said_now = tuple(loser[name] for name in _CONTENT)
+        if said_now not in said:
+            said.add(said_now)
             found.append(Conflict(key, trade_id, winner, loser, minute_ms, Exclusion(trade_id, first.arrival)))
     return found

@@ -106,7 +106,7 @@ class Aggregator:
         for key, series in state.builder.series.items():
             horizon_ms = state.coverage.watermark_ms(key) - state.limits.correction_horizon_ms
             series.holes = {minute for minute in series.holes if minute >= horizon_ms}
-        watermarks = [state.coverage.watermark_ms(key) for key in state.coverage.keys()]
+        watermarks = [state.coverage.watermark_ms(key) for key in state.coverage.symbols()]
         if watermarks:
             state.coverage.forget_before(max(watermarks) - state.limits.correction_horizon_ms - MINUTE_MS)
 
@@ -115,7 +115,7 @@ class Aggregator:
         state = self._state
         ages = {
             f"{key.exchange} {key.symbol}": now_market_ms - state.coverage.watermark_ms(key)
-            for key in state.coverage.keys()
+            for key in state.coverage.symbols()
         }
         return {
             "watermark_age_ms": max(ages.values(), default=None),
@@ -129,7 +129,7 @@ class Aggregator:
     async def _hydrate_new(self) -> None:
         """Symbols named for the first time: look for their history."""
         state = self._state
-        for key in state.coverage.keys():
+        for key in state.coverage.symbols():
             series = state.builder.of(key)
             if not series.ready and key not in state.backfills:
                 await self._recovery.hydrate(series)

@@ -33,7 +33,7 @@ class Recovery:
         by_key: defaultdict[SeriesKey, dict[int, MarkKind]] = defaultdict(dict)
         for minute, kind in state.marked.items():
             by_key[SeriesKey(minute.exchange, minute.symbol)][minute.minute_ms] = kind
-        for key in sorted({*state.coverage.keys(), *by_key}):
+        for key in sorted({*state.coverage.symbols(), *by_key}):
             series = state.builder.of(key)
             await self.hydrate(series)
             await self._read_tape(series, by_key[key])
@@ -70,8 +70,7 @@ class Recovery:
         start_ms = min([now_ms - state.limits.identity_minutes * MINUTE_MS, *unfinished])
         end_ms = max([now_ms + state.limits.future_max_ms, *unfinished]) + MINUTE_MS
         for minute, kept in (await state.tape.load(*key, max(0, start_ms), end_ms)).items():
-            for piece in kept.pieces:
-                state.identities.add(piece)
+            state.identities.add(kept.pieces)
             if not series.is_closed(minute):
                 for piece in kept.pieces:
                     series.add(piece)

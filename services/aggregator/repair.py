@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from services.aggregator.core.candle_builder import KlineRange, candle_of_kline
@@ -37,10 +38,10 @@ class Repairer:
         if again:
             ranges += state.builder.holes(_RANGES_PER_ROUND)
         keys = [key for key in sorted(state.backfills) if again or not state.builder.of(key).ready]
-        await self._within(deadline_seconds, [lambda key=key: self._backfill(key) for key in keys])
+        await self._within(deadline_seconds, [partial(self._backfill, key) for key in keys])
         for key in keys:
             state.builder.of(key).ready = True  # its own trades start it where the backfill failed
-        await self._within(deadline_seconds, [lambda wanted=wanted: self._fetch(wanted) for wanted in ranges])
+        await self._within(deadline_seconds, [partial(self._fetch, wanted) for wanted in ranges])
         for wanted in ranges:
             state.builder.offer_klines(wanted, ())
 

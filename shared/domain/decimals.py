@@ -12,7 +12,12 @@ SCALE_MAX: Final = 18
 
 def decimal_of_units(units: int, scale: int) -> Decimal:
     """The exact decimal units x 10^-scale, trailing zeros removed."""
-    return _without_zeros(EXACT.scaleb(Decimal(units), -scale))
+    if not units:
+        return Decimal(0)
+    while scale > 0 and not units % 10:  # cheaper on integers than to normalize the decimal
+        units //= 10
+        scale -= 1
+    return EXACT.scaleb(Decimal(units), -scale)
 
 
 def units_of_text(text: str, scale: int) -> int:

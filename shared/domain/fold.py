@@ -1,7 +1,7 @@
 """Trades to one-minute figures: a fold over the *set* of trades, whatever their batches, order and repetitions.
 
 A trade counts once per id; of two with one id the earlier (session start, session, sequence) counts. Trades are ordered
-by (traded_at_ms, venue_sequence, tie_rank). Sums are exact. Many minutes are folded in one call, column by column.
+by (traded_at_ms, venue_sequence, tie_rank), then by arrival. Sums are exact. Many minutes are folded in one call, column by column.
 """
 
 from collections.abc import Sequence
@@ -146,7 +146,14 @@ def _all_distinct(group: IntColumn, ids: npt.NDArray[Any]) -> bool:
 
 
 def _in_market_order(rows: _Rows) -> _Rows:
-    keys = (rows.columns["tie_rank"], rows.columns["venue_sequence"], rows.columns["traded_at_ms"], rows.group)
+    # Arrival decides only where two sessions gave different trades the same rank; any fixed order will do then.
+    keys = (
+        rows.arrival,
+        rows.columns["tie_rank"],
+        rows.columns["venue_sequence"],
+        rows.columns["traded_at_ms"],
+        rows.group,
+    )
     return rows.take(np.lexsort(keys))
 
 

@@ -1,6 +1,7 @@
 """Candles on the store: one packed, versioned cell per revision."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Final
 
 import msgspec
@@ -66,7 +67,7 @@ class CandleStore:
                 if outcome is Outcome.FENCED:
                     raise FencedError(f"a newer aggregator wrote {writes[0].table} (fence {fence} is stale)")
                 if outcome is Outcome.WRITTEN:
-                    saved[number] = msgspec.structs.replace(candles[number], revision=known[number] + 1)
+                    saved[number] = _with_revision(candles[number], known[number] + 1)
                 else:
                     refused.append(number)
             waiting = await self._differing(candles, refused, known, saved)
@@ -95,7 +96,7 @@ class CandleStore:
 def _write(candle: Candle, known_revision: int, fence: int | None) -> Write:
     return Write(
         table=candle_table(candle.timeframe),
-        key=key_of(candle.exchange, candle.symbol, candle.open_time_ms),
+        key=f"{candle.exchange}#{candle.symbol}#{candle.open_time_ms:015d}",
         value=_LAYOUT + _ENCODER.encode(candle),
         expected_revision=known_revision,
         fence=fence,
@@ -103,5 +104,11 @@ def _write(candle: Candle, known_revision: int, fence: int | None) -> Write:
 
 
 def _decode(row: Row) -> Candle:
-    candle = _DECODER.decode(row.value[1:])
-    return msgspec.structs.replace(candle, revision=row.revision)
+    return _with_revision(_DECODER.decode(row.value[1:]), row.revision)
+
+
+def _with_revision(candle: Candle, revision: int) -> Candle:
+    """A copy with the revision; unlike structs.replace it does not check the whole candle again."""
+    stored = copy(candle)
+    msgspec.structs.force_setattr(stored, "revision", revision)
+    return stored

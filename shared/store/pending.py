@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final, NamedTuple
 
-from shared.store.port import Store, Write, key_of
+from shared.store.port import Store, Write
 
 TABLE: Final = "pending-minutes"
 _EVERYTHING: Final = ("", "\x7f")

@@ -1,10 +1,12 @@
 """The tape on the store: one row per batch, symbol and minute, packed; beside them what was ruled out, and why.
 
 Key exchange#symbol#<minute>#<session>#<sequence>. Value: layout byte, a MessagePack header with its length in four
-bytes, then the columns, little endian. An exclusion's key has '!' where the session stands.
+bytes, then one record per trade, little endian. An exclusion's key has '!' where the session stands.
 """
 
 from collections.abc import Sequence
+from enum import IntFlag
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +15,7 @@ import numpy as np
 from shared.domain.errors import InvalidValueError
 from shared.domain.exclusions import Exclusion, TapeMinute
 from shared.domain.identity import digest_text
-from shared.domain.minute_trades import MinuteTrades
+from shared.domain.minute_trades import COLUMN_NAMES, MinuteTrades
 from shared.domain.timeframe import MINUTE_MS
 from shared.domain.trades import TradeSource, id_column
 from shared.store.port import Row, Store, Write, key_of
@@ -25,11 +27,24 @@ _REPORTED: Final = 3
 _LAYOUT_TRADES: Final = bytes([_TRADES])
 _MARK: Final = "!"
 _HEADER_LENGTH_BYTES: Final = 4
+_NARROW_MAX: Final = 2**32 - 1
 _ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+class _Layout(IntFlag):
+    """What the records of a row leave out or keep narrow, so that a usual trade takes half the room."""
+
+    PLAIN = 0
+    TEXT_IDS = 1  # in the header instead
+    NARROW_IDS = 2  # 32 bits
+    SEQUENCE_IS_ID = 4
+    NO_TIES = 8
+    NARROW_QUANTITIES = 16
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
     rows: int
+    layout: int
     session_started_at_ms: int
     refill: bool
     price_scale: int
@@ -39,15 +54,20 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
 
 _HEADERS: Final = msgspec.msgpack.Decoder(_Header)
 _EXCLUSIONS: Final = msgspec.msgpack.Decoder(Exclusion)
-# tie_rank counts trades of one instant, the time is an offset in the minute: both fit narrower columns.
-_COLUMNS: Final[tuple[tuple[str, Any], ...]] = (
-    ("price", np.dtype("<f8")),
-    ("quantity_units", np.dtype("<i8")),
-    ("venue_sequence", np.dtype("<i8")),
-    ("tie_rank", np.dtype("<i4")),
-    ("traded_at_ms", np.dtype("<u2")),
-    ("taker_is_buyer", np.dtype("?")),
-)
+
+
+@cache
+def _record(layout: _Layout) -> np.dtype[np.void]:
+    """One trade. tie_rank counts trades of one instant, the time is an offset in the minute: both fit less than 64 bits."""
+    fields = [("price", "<f8"), ("traded_at_ms", "<u2"), ("taker_is_buyer", "?")]
+    fields.append(("quantity_units", "<u4" if _Layout.NARROW_QUANTITIES in layout else "<i8"))
+    if _Layout.TEXT_IDS not in layout:
+        fields.append(("trade_id", "<u4" if _Layout.NARROW_IDS in layout else "<i8"))
+    if _Layout.SEQUENCE_IS_ID not in layout:
+        fields.append(("venue_sequence", "<i8"))
+    if _Layout.NO_TIES not in layout:
+        fields.append(("tie_rank", "<i4"))
+    return np.dtype(fields)
 
 
 class TapeStore:
@@ -56,10 +76,16 @@ class TapeStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def write_of(self, piece: MinuteTrades) -> Write:
-        """The write that keeps the piece."""
-        key = f"{piece.exchange}#{piece.symbol}#{piece.minute_ms:015d}#{piece.session}#{piece.sequence:015d}"
-        return Write(table=TABLE, key=key, value=pack(piece))
+    def writes_of(self, pieces: Sequence[MinuteTrades]) -> list[Write]:
+        """The writes that keep the pieces."""
+        return [
+            Write(
+                table=TABLE,
+                key=f"{piece.exchange}#{piece.symbol}#{piece.minute_ms:015d}#{piece.session}#{piece.sequence:015d}",
+                value=value,
+            )
+            for piece, value in zip(pieces, pack(pieces), strict=True)
+        ]
 
     def exclusion_of(self, exchange: str, symbol: str, minute_ms: int, exclusion: Exclusion) -> Write:
         """The write that rules a trade out in this minute."""
@@ -93,51 +119,68 @@ class TapeStore:
         await self._store.write([Write(table=TABLE, key=key, value=bytes([_REPORTED]))])
 
 
-def pack(piece: MinuteTrades) -> bytes:
-    """The piece as bytes; what the key says (exchange, symbol, minute, session, sequence) is not repeated."""
-    texts = tuple(piece.trade_id.tolist()) if piece.trade_id.dtype == object else None
-    header = _ENCODER.encode(
-        _Header(
-            len(piece),
-            piece.session_started_at_ms,
-            piece.source is TradeSource.REFILL,
-            piece.price_scale,
-            piece.quantity_scale,
-            texts,
-        )
+def pack(pieces: Sequence[MinuteTrades]) -> list[bytes]:
+    """Each piece as bytes, without what its key says (exchange, symbol, minute, session, sequence).
+
+    The records of all pieces are made in one pass: a batch brings dozens of small ones.
+    """
+    if len({piece.trade_id.dtype == object for piece in pieces}) > 1:
+        return [packed for piece in pieces for packed in pack([piece])]
+    if not pieces:
+        return []
+    columns = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in COLUMN_NAMES}
+    columns["traded_at_ms"] = columns["traded_at_ms"] % MINUTE_MS
+    layout = _layout_of(columns)
+    records = np.empty(len(columns["price"]), _record(layout))
+    for name in records.dtype.names or ():
+        records[name] = columns[name]
+    data, width = records.tobytes(), records.dtype.itemsize
+    values, start = [], 0
+    for piece in pieces:
+        end = start + len(piece) * width
+        header = _ENCODER.encode(_header(piece, layout))
+        values.append(_LAYOUT_TRADES + len(header).to_bytes(_HEADER_LENGTH_BYTES, "little") + header + data[start:end])
+        start = end
+    return values
+
+
+def _layout_of(columns: dict[str, Any]) -> _Layout:
+    ids, layout = columns["trade_id"], _Layout.PLAIN
+    if ids.dtype == object:
+        layout |= _Layout.TEXT_IDS
+    else:
+        if ids.min() >= 0 and ids.max() <= _NARROW_MAX:
+            layout |= _Layout.NARROW_IDS
+        if np.array_equal(ids, columns["venue_sequence"]):
+            layout |= _Layout.SEQUENCE_IS_ID
+    if not columns["tie_rank"].any():
+        layout |= _Layout.NO_TIES
+    if columns["quantity_units"].max() <= _NARROW_MAX:
+        layout |= _Layout.NARROW_QUANTITIES
+    return layout
+
+
+def _header(piece: MinuteTrades, layout: _Layout) -> _Header:
+    return _Header(
+        len(piece),
+        int(layout),
+        piece.session_started_at_ms,
+        piece.source is TradeSource.REFILL,
+        piece.price_scale,
+        piece.quantity_scale,
+        tuple(piece.trade_id.tolist()) if _Layout.TEXT_IDS in layout else None,
     )
-    parts = (
-        _LAYOUT_TRADES,
-        len(header).to_bytes(_HEADER_LENGTH_BYTES, "little"),
-        header,
-        b"" if texts is not None else piece.trade_id.tobytes(),
-        piece.price.tobytes(),
-        piece.quantity_units.tobytes(),
-        piece.venue_sequence.tobytes(),
-        piece.tie_rank.astype("<i4").tobytes(),
-        (piece.traded_at_ms - piece.minute_ms).astype("<u2").tobytes(),
-        piece.taker_is_buyer.tobytes(),
-    )
-    return b"".join(parts)
 
 
 def unpack(value: bytes, exchange: str, symbol: str, minute_ms: int, session: str, sequence: int) -> MinuteTrades:
     """The piece that `pack` packed under this key."""
     start = 1 + _HEADER_LENGTH_BYTES
-    length = int.from_bytes(value[1:start], "little")
-    header = _HEADERS.decode(value[start : start + length])
-    offset = start + length
-    if header.texts is None:
-        ids = np.frombuffer(value, dtype="<i8", count=header.rows, offset=offset)
-        offset += ids.nbytes
-    else:
-        ids = id_column(list(header.texts))
-    columns = {}
-    for name, dtype in _COLUMNS:
-        columns[name] = np.frombuffer(value, dtype=dtype, count=header.rows, offset=offset)
-        offset += columns[name].nbytes
-    columns["tie_rank"] = columns["tie_rank"].astype(np.int64)
-    columns["traded_at_ms"] = columns["traded_at_ms"].astype(np.int64) + minute_ms
+    end = start + int.from_bytes(value[1:start], "little")
+    header = _HEADERS.decode(value[start:end])
+    layout = _Layout(header.layout)
+    records = np.frombuffer(value, dtype=_record(layout), count=header.rows, offset=end)
+    ids = id_column(list(header.texts)) if header.texts is not None else records["trade_id"].astype(np.int64)
+    no_ties = _Layout.NO_TIES in layout
     return MinuteTrades(
         exchange=exchange,
         symbol=symbol,
@@ -149,7 +192,12 @@ def unpack(value: bytes, exchange: str, symbol: str, minute_ms: int, session: st
         price_scale=header.price_scale,
         quantity_scale=header.quantity_scale,
         trade_id=ids,
-        **columns,
+        price=records["price"],
+        quantity_units=records["quantity_units"].astype(np.int64),
+        traded_at_ms=records["traded_at_ms"].astype(np.int64) + minute_ms,
+        taker_is_buyer=records["taker_is_buyer"],
+        venue_sequence=ids if _Layout.SEQUENCE_IS_ID in layout else records["venue_sequence"],
+        tie_rank=np.zeros(header.rows, dtype=np.int64) if no_ties else records["tie_rank"].astype(np.int64),
     )
 
 

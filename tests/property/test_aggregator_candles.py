@@ -4,6 +4,7 @@ import asyncio
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -46,7 +47,7 @@ def session_of(draw: st.DrawFn, rows: list[Row], session: str) -> list[TradeBatc
     shuffled = draw(st.permutations(rows))
     cuts = sorted(draw(st.lists(st.integers(0, len(rows)), max_size=6)))
     bounds = [0, *cuts, len(rows)]
-    parts = [shuffled[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    parts = [shuffled[start:end] for start, end in pairwise(bounds)]
     batches, mark_ms = [], START_MS
     for number, part in enumerate(parts):
         later = [row.at_ms for rest in parts[number + 1 :] for row in rest]

@@ -35,7 +35,7 @@ def evidence(draw: st.DrawFn) -> Case:
     as_text = draw(st.booleans())
     batches: list[TradeBatch] = []
     # A candle once told is not taken back: with a trade nobody disputes in the first minute, none has to be.
-    anchor = Row("AAA", "anchor" if as_text else 99, START_MS + 1, 100.0, 7)
+    anchor = Row("AAA", "anchor" if as_text else 99, START_MS + 1, 100.0, 7, True, 50)
     for number in range(draw(st.integers(1, 3))):
         covers_from_ms = draw(times)
         source = draw(st.sampled_from(list(TradeSource)))
@@ -78,7 +78,9 @@ def counted_rows(batches: list[TradeBatch]) -> list[Row]:
     found: dict[object, Row] = {}
     for batch in sorted(batches, key=lambda batch: (batch.session_started_at_ms, batch.session, batch.sequence)):
         for trade in batch.rows():
-            row = Row("AAA", trade.trade_id, trade.traded_at_ms, trade.price, trade.quantity_units, True, trade.tie_rank)
+            row = Row(
+                "AAA", trade.trade_id, trade.traded_at_ms, trade.price, trade.quantity_units, True, trade.tie_rank
+            )
             found.setdefault(trade.trade_id, row)
     return list(found.values())
 

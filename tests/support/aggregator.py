@@ -87,9 +87,9 @@ def twin_rolled_up(minutes: Sequence[tuple[object, ...]], timeframe: Timeframe) 
         inside = [by_open.get(open_ms + number * MINUTE_MS) for number in range(timeframe.minutes)]
         whole = [minute for minute in inside if minute is not None]
         if len(whole) == len(inside):
-            columns = list(zip(*whole, strict=True))
-            sums = [sum(column) for column in columns[5:]]
-            found.append((open_ms, columns[1][0], max(columns[2]), min(columns[3]), columns[4][-1], *sums))
+            traded = list(zip(*([minute for minute in whole if minute[7]] or whole), strict=True))
+            sums = [sum(column) for column in list(zip(*whole, strict=True))[5:]]
+            found.append((open_ms, traded[1][0], max(traded[2]), min(traded[3]), whole[-1][4], *sums))
     return found
 
 

@@ -8,9 +8,9 @@ from services.aggregator.core.limits import Limits
 from services.aggregator.core.series import Series
 from shared.domain.candles import Candle, CandleQuality, flat_candle
 from shared.domain.fold import FoldedMinute, fold_minutes
+from shared.domain.klines import Kline
 from shared.domain.minute_trades import MinuteTrades
 from shared.domain.timeframe import MINUTE_MS, Timeframe, minute_ms
-from shared.domain.klines import Kline
 
 # A kline is asked for before the hole times out, so that the answer is there when it does.
 ASK_AFTER_SHARE: Final = 2
@@ -51,6 +51,7 @@ class CandleBuilder:
         self._limits = limits
         self._rest_exchanges = rest_exchanges
         self.series: dict[SeriesKey, Series] = {}
+        self.more = False  # whether the last plan left minutes that can close
 
     def of(self, key: SeriesKey) -> Series:
         """The symbol's series, new where it is not known yet."""
@@ -66,6 +67,7 @@ class CandleBuilder:
         """
         share = max(1, self._limits.close_chunk // max(1, len(self.series)))
         closes: list[MinuteClose] = []
+        self.more = False
         for series in self.series.values():
             if series.ready:
                 closes.extend(self._plan(series, through_ms, share))
@@ -87,6 +89,7 @@ class CandleBuilder:
             kline = series.klines.pop(now_ms, None)
             used = kline if quality is CandleQuality.REPAIRED_KLINE else None
             yield MinuteClose(now_ms, series, series.take(now_ms), quality, used)
+        self.more = True
 
     def _evidence(self, series: Series, now_ms: int, watermark_ms: int, *, ending: bool) -> CandleQuality | None:
         """How good the minute will be; None while better evidence may still come."""
@@ -142,7 +145,7 @@ class CandleBuilder:
 
     def holes(self, ranges_max: int) -> list[KlineRange]:
         """Partial minutes to ask for again: of each symbol the run of its oldest ones; at most ranges_max."""
-        ranges = []
+        ranges: list[KlineRange] = []
         for key, series in self.series.items():
             if key.exchange in self._rest_exchanges and series.holes and len(ranges) < ranges_max:
                 start_ms = min(series.holes)

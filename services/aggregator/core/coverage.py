@@ -38,7 +38,7 @@ class Coverage:
         """What is known of the session, None when it is new."""
         return self._sessions.get((exchange, session))
 
-    def keys(self) -> list[SeriesKey]:
+    def symbols(self) -> list[SeriesKey]:
         """Every symbol that a session named, sorted."""
         return sorted(self._symbols)
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,13 @@ from services.aggregator.core.coverage import SeriesKey
 from shared.domain.exclusions import Exclusion
 from shared.domain.minute_trades import MinuteTrades
 
+Moved = dict[int, list[int | str]]  # ids by the other minute they are known from
+
+
+def _common(ids: npt.NDArray[Any], others: npt.NDArray[Any]) -> list[int]:
+    found: list[int] = ids[np.isin(ids, others)].tolist()
+    return found
+
 
 class _NumberedMinute:
     """Integer ids of one minute: their range decides almost always, the arrays when ranges overlap."""
@@ -18,8 +26,8 @@ class _NumberedMinute:
     __slots__ = ("arrays", "highest", "lowest")
 
     def __init__(self) -> None:
-        self.lowest = np.iinfo(np.int64).max
-        self.highest = np.iinfo(np.int64).min
+        self.lowest = 2**63 - 1
+        self.highest = -(2**63)
         self.arrays: list[npt.NDArray[Any]] = []
 
 
@@ -37,31 +45,47 @@ class Identities:
         self._minutes_max = minutes_max
         self._known: defaultdict[SeriesKey, _Known] = defaultdict(_Known)
 
-    def add(self, piece: MinuteTrades) -> dict[int, list[int | str]]:
-        """Remember the piece's ids. Returns those known from other minutes, by that minute; repetition is harmless."""
-        known = self._known[SeriesKey(piece.exchange, piece.symbol)]
-        if piece.trade_id.dtype == object:
-            return self._add_texts(known, piece)
-        return self._add_numbers(known, piece)
+    def add(self, pieces: Sequence[MinuteTrades]) -> list[tuple[MinuteTrades, Moved]]:
+        """Remember the pieces' ids. Returns those pieces whose ids are known from other minutes; repetition is harmless."""
+        numbered = [piece for piece in pieces if piece.trade_id.dtype != object]
+        found = self._add_numbers(numbered) if numbered else []
+        for piece in pieces:
+            if piece.trade_id.dtype == object and (
+                moved := self._add_texts(self._known[SeriesKey(piece.exchange, piece.symbol)], piece)
+            ):
+                found.append((piece, moved))
+        return found
 
-    def _add_numbers(self, known: _Known, piece: MinuteTrades) -> dict[int, list[int | str]]:
-        ids = piece.trade_id
-        lowest, highest = int(ids.min()), int(ids.max())
-        moved: dict[int, list[int | str]] = {}
-        for minute, entry in known.numbers.items():
-            if entry.lowest <= highest and entry.highest >= lowest and minute != piece.minute_ms:
-                repeated = [row for array in entry.arrays for row in ids[np.isin(ids, array)].tolist()]
-                if repeated:
-                    moved[minute] = sorted(set(repeated))
-        entry = known.numbers.get(piece.minute_ms) or _NumberedMinute()
+    def _add_numbers(self, pieces: Sequence[MinuteTrades]) -> list[tuple[MinuteTrades, Moved]]:
+        # The bounds of all pieces in two passes: a batch brings dozens of small pieces.
+        ids = np.concatenate([piece.trade_id for piece in pieces])
+        lengths = [len(piece) for piece in pieces]
+        starts = list(accumulate(lengths, initial=0))[:-1]
+        lows, highs = np.minimum.reduceat(ids, starts).tolist(), np.maximum.reduceat(ids, starts).tolist()
+        found = []
+        for piece, lowest, highest in zip(pieces, lows, highs, strict=True):
+            known = self._known[SeriesKey(piece.exchange, piece.symbol)].numbers
+            moved: Moved = {}
+            for minute, entry in known.items():
+                if entry.lowest <= highest and entry.highest >= lowest and minute != piece.minute_ms:
+                    repeated = [row for array in entry.arrays for row in _common(piece.trade_id, array)]
+                    if repeated:
+                        moved[minute] = sorted(set(repeated))
+            if moved:
+                found.append((piece, moved))
+            self._remember(known, piece, lowest, highest)
+        return found
+
+    def _remember(self, known: dict[int, _NumberedMinute], piece: MinuteTrades, lowest: int, highest: int) -> None:
+        entry = known.get(piece.minute_ms)
+        if entry is None:
+            entry = known[piece.minute_ms] = _NumberedMinute()
+            if len(known) > self._minutes_max:
+                del known[min(known)]
         entry.lowest, entry.highest = min(lowest, entry.lowest), max(highest, entry.highest)
-        entry.arrays.append(ids)
-        known.numbers[piece.minute_ms] = entry
-        if len(known.numbers) > self._minutes_max:
-            del known.numbers[min(known.numbers)]
-        return moved
+        entry.arrays.append(piece.trade_id)
 
-    def _add_texts(self, known: _Known, piece: MinuteTrades) -> dict[int, list[int | str]]:
+    def _add_texts(self, known: _Known, piece: MinuteTrades) -> Moved:
         ids: list[str] = piece.trade_id.tolist()
         moved: defaultdict[int, list[int | str]] = defaultdict(list)
         if not known.texts.keys().isdisjoint(ids):

@@ -24,7 +24,7 @@ class RecentCandles:
                 series = self._candles[place] = {}
             series[candle.open_time_ms] = candle
             if len(series) > _KEPT:
-                del series[min(series)]
+                del series[next(iter(series))]  # the one put first; what is not remembered is read again
 
     def get(self, key: SeriesKey, timeframe: Timeframe, open_time_ms: int) -> Candle | None:
         """The candle where it is remembered."""

@@ -3,8 +3,8 @@
 from services.aggregator.core.coverage import SeriesKey
 from shared.domain.candles import Candle
 from shared.domain.exclusions import Exclusion, counted
-from shared.domain.minute_trades import MinuteTrades
 from shared.domain.klines import Kline
+from shared.domain.minute_trades import MinuteTrades
 
 
 class Series:

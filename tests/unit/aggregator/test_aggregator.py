@@ -291,7 +291,10 @@ async def test_after_an_absence_the_uncovered_minutes_come_from_klines_in_one_ca
     await aggregator.repair(deadline_seconds=5)
     rest.calls.clear()
     again = a_batch(
-        [aaa(1, 90 * M, 101.0)], session="s2", covers_from_ms=START_MS + 90 * M, watermark_ms=START_MS + 91 * M,
+        [aaa(1, 90 * M, 101.0)],
+        session="s2",
+        covers_from_ms=START_MS + 90 * M,
+        watermark_ms=START_MS + 91 * M,
         symbols=("AAA",),
     )
     aggregator = bench.aggregator()

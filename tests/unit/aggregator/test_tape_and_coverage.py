@@ -37,7 +37,8 @@ trade_rows = st.builds(
 def test_a_packed_row_unpacks_to_the_same_trades(rows, source):
     [piece] = split_by_minute(a_batch(rows, source=source, sequence=7))
 
-    again = unpack(pack(piece), piece.exchange, piece.symbol, piece.minute_ms, piece.session, piece.sequence)
+    [packed] = pack([piece])
+    again = unpack(packed, piece.exchange, piece.symbol, piece.minute_ms, piece.session, piece.sequence)
 
     assert (again.arrival, again.source) == (piece.arrival, source)
     assert (again.price_scale, again.quantity_scale) == (2, 2)
@@ -52,7 +53,7 @@ async def test_the_tape_gives_back_minutes_with_their_exclusions():
     pieces = split_by_minute(batch)
     winner = (START_MS - 5, "s0", 3)
     excluded = tape.exclusion_of(*KEY, START_MS, Exclusion(1, winner))
-    await tape._store.write([*(tape.write_of(piece) for piece in pieces), excluded])
+    await tape._store.write([*tape.writes_of(pieces), excluded])
 
     minutes = await tape.load(*KEY, START_MS, START_MS + 2 * MINUTE_MS)
 
