@@ -132,13 +132,12 @@ class Ingestion:
         now_ms = self._steady_ms()
         session = self._session
         if session is not None and session.is_sealed:
+            # The next one begins at the next venue time: what was lost may be younger than the latest one seen.
             self.end_session()
-            self._begin_session()
         elif session is not None and session.is_due(now_ms):
             self._offer(session)
         elif self._overflowed and self._publisher.backlog.is_empty:
             self._overflowed = False
-            self._begin_session()
         said = self._freshness.observe(
             self.watermark_ms, now_ms=now_ms, market_ms=self._clock.market_ms(), reason=self._reason
         )

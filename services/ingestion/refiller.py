@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from services.ingestion.core.frontier import KnownTrade
 from services.ingestion.core.refill import Hole, refill_batch, refill_hole
 from services.ingestion.core.window import SessionIdentity
 from shared.domain.errors import PermanentError, TransientError
@@ -37,12 +38,14 @@ class Refiller:
         *,
         offer: Callable[[TradeBatch], bool],
         settled: Callable[[str, str], None],
+        last_trade: Callable[[str], KnownTrade | None],
         log: Any,
         limits: RefillLimits | None = None,
     ) -> None:
         self._rest = rest
         self._offer = offer
         self._settled = settled
+        self._last_trade = last_trade
         self._log = log
         self._limits = limits or RefillLimits()
         self._task: asyncio.Task[None] | None = None
@@ -109,6 +112,10 @@ class Refiller:
         visible_to_ms = await self._rest.server_time_ms() - self._limits.lateness_ms
         if visible_to_ms < hole.to_ms:
             raise TransientError(f"the venue's time must pass {hole.to_ms + self._limits.lateness_ms} first")
+        # Trades of the new session witness that the answer is no stale copy.
+        witness = self._last_trade(hole.symbol)
+        if witness is not None:
+            hole = msgspec.structs.replace(hole, known=(*hole.known, witness))
         answer = await self._rest.recent_trades(hole.symbol)
         answer_max = self._rest.rules.recent_trades_max
         refill = refill_hole(hole, answer, visible_to_ms=visible_to_ms, answer_max=answer_max)

@@ -50,6 +50,7 @@ class IngestionService:
             rest,
             offer=self.publisher.offer,
             settled=self._frontier.settle,
+            last_trade=lambda symbol: self._frontier.of(symbol).last_trade,
             log=context.log,
             limits=settings.refill_limits,
         )
