@@ -7,6 +7,7 @@ from typing import Any, Final
 from services.notifier.charts import ChartService, ChartUnavailableError
 from services.notifier.core.languages import LANGUAGES, Words
 from services.notifier.core.texts import chart_caption
+from services.notifier.delivery import SenderLimits
 from services.notifier.handlers import queue_events
 from services.notifier.messengers.port import (
     Messenger,
@@ -16,7 +17,7 @@ from services.notifier.messengers.port import (
     RefusedError,
     RetryLaterError,
 )
-from services.notifier.sender import Sender, SenderLimits
+from services.notifier.sender import Sender
 from shared.bus.port import Bus, Delivery
 from shared.cache.port import Cache
 from shared.domain.errors import TransientError

@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from services.notifier.core.languages import Words
 from services.notifier.core.outbox import Group
-from services.notifier.delivery import Delivery, OnRefused, ShowSignal
+from services.notifier.delivery import Delivery, OnRefused, SenderLimits, ShowSignal
 from services.notifier.messengers.port import Messenger
 from services.notifier.open_rows import OpenRows
 from shared.cache.port import Cache
@@ -20,20 +18,6 @@ from shared.store.port import Lease, Store
 
 LEASE_NAME: Final = "notifier-sender"
 _IDLE_SECONDS_MAX: Final = 1.0
-
-
-class SenderLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How the sender behaves; every value is a setting.
-
-    in_flight_per_chat: sends of one chat at a time (1: strictly one after the other).
-    lease_ttl_ms:       after a kill, how long nobody sends. scan_ms: how often open rows are looked for in the store.
-    message_cache_ttl_ms: how long the cache keeps message ids.
-    """
-
-    in_flight_per_chat: int = 16
-    lease_ttl_ms: int = 6_000
-    scan_ms: int = 5_000
-    message_cache_ttl_ms: int = 5 * 3_600_000
 
 
 class Sender:
@@ -71,7 +55,7 @@ class Sender:
             rows=self._rows,
             clock=clock,
             words=words,
-            message_cache_ttl_ms=limits.message_cache_ttl_ms,
+            limits=limits,
             log=log,
             show_signal=show_signal,
             on_refused=on_refused,

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 
-from services.notifier.sender import SenderLimits
+from services.notifier.delivery import SenderLimits
 from shared.runtime.settings import ServiceSettings
 
 
@@ -31,6 +31,8 @@ class NotifierSettings(ServiceSettings):
         6_000, validation_alias="SENDER_LEASE_MS", description="How long after a kill another sender may start."
     )
     outbox_scan_ms: PositiveInt = Field(5_000, validation_alias="OUTBOX_SCAN_MS")
+    outbox_backoff_first_ms: PositiveInt = Field(1_000, validation_alias="OUTBOX_BACKOFF_FIRST_MS")
+    outbox_backoff_max_ms: PositiveInt = Field(300_000, validation_alias="OUTBOX_BACKOFF_MAX_MS")
     message_cache_hours: PositiveFloat = Field(5.0, validation_alias="MESSAGE_CACHE_HOURS")
     chart_cache_hours: PositiveFloat = Field(24.0, validation_alias="CHART_CACHE_HOURS")
     chart_workers: PositiveInt = Field(1, validation_alias="CHART_WORKERS")
@@ -46,5 +48,7 @@ class NotifierSettings(ServiceSettings):
             in_flight_per_chat=self.sends_in_flight_per_chat,
             lease_ttl_ms=self.sender_lease_ms,
             scan_ms=self.outbox_scan_ms,
+            backoff_first_ms=self.outbox_backoff_first_ms,
+            backoff_max_ms=self.outbox_backoff_max_ms,
             message_cache_ttl_ms=round(self.message_cache_hours * 3_600_000),
         )

@@ -280,3 +280,40 @@ async def test_exits_overtake_entries_and_entries_overtake_information(server, b
     assert methods[0][0].lower() == "editmessagetext"
     assert "LATE" in methods[1][1]
     assert "no data" in methods[2][1]
+
+
+async def test_buttons_of_unknown_signals_and_of_other_versions_are_answered(server, bench):
+    keyboard = {
+        "inline_keyboard": [
+            [{"text": "a", "callback_data": f"chart:{'0' * 16}"}, {"text": "b", "callback_data": "chart_1"}]
+        ]
+    }
+    message = await bench.bot.send_message(CHAT, "old", api_kwargs={"reply_markup": keyboard})
+    async with bench.running(buttons=True):
+        unknown = server.press(CHAT, message.message_id, f"chart:{'0' * 16}", user_id=5)
+        strange = server.press(CHAT, message.message_id, "chart_1", user_id=5)
+        view = await server.wait_until_async(lambda state: {unknown, strange} <= set(state.callback_answers))
+
+    assert "not known" in view.callback_answers[unknown]["text"]
+    assert "another version" in view.callback_answers[strange]["text"]
+
+
+async def test_under_random_faults_every_signal_ends_as_told_and_every_second_copy_is_marked(tmp_path):
+    with TelegramServer(chats=(CHAT,), seed=7) as server:
+        for kind in ("error_before", "error_after", "reset_before", "reset_after", "too_many_requests"):
+            server.add_fault(FaultRule(kind=kind, count=None, probability=0.12))
+        signals = [a_signal(f"S{number}USDT") for number in range(12)]
+        async with notifier_bench(server, tmp_path / "t.db") as bench, bench.running() as notifier:
+            for signal in signals:
+                await notifier.handle([SignalOpened(signal=signal)])
+            await asyncio.sleep(0.3)
+            ends = [SignalClosed(signal=closed(signal)) for signal in signals]
+            await notifier.handle(ends)
+            for event in ends:
+                await until_row(bench, event, OutboxState.SENT, timeout_s=60)
+        shown = server.messages(CHAT)
+    assert len(shown) > len(signals), "the faults produced no repeat"
+    for signal in signals:
+        copies = [message for message in shown if signal.signal_id in message.history[0].text]
+        assert copies[-1].text.startswith("✅ EXIT LONG")
+        assert [("repeat" in message.history[0].text) for message in copies[1:]] == [True] * (len(copies) - 1)

@@ -12,9 +12,9 @@ from services.notifier.bot import ButtonBot
 from services.notifier.chart_pool import ProcessChartPool
 from services.notifier.charts import ChartService
 from services.notifier.core.languages import LANGUAGES
+from services.notifier.delivery import SenderLimits
 from services.notifier.messengers.telegram import TelegramMessenger, build_bot, close_bot
 from services.notifier.notifier import Notifier
-from services.notifier.sender import SenderLimits
 from shared.bus.sqlite import SqliteBus
 from shared.cache.sqlite import SqliteCache
 from shared.domain.signals import Signal
@@ -29,7 +29,7 @@ from tests.support.signals import a_decision, a_signal, some_candles
 from tests.support.telegram_server import TelegramServer
 
 CHAT = 1001
-LIMITS = SenderLimits(lease_ttl_ms=300, scan_ms=200)
+LIMITS = SenderLimits(lease_ttl_ms=300, scan_ms=200, backoff_first_ms=50, backoff_max_ms=400)
 WORDS = LANGUAGES["en"]
 
 

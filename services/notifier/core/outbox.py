@@ -73,9 +73,9 @@ def unknown(row: OutboxRow, *, not_before_ms: int, reason: str) -> OutboxRow:
     return msgspec.structs.replace(row, state=OutboxState.UNKNOWN, not_before_ms=not_before_ms, reason=reason)
 
 
-def backoff_ms(attempts: int) -> int:
-    """How long to wait after the n-th attempt (from 1): 1 s, 2 s, 4 s, ... at most 5 minutes."""
-    return min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << min(max(attempts, 1) - 1, 20))
+def backoff_ms(attempts: int, *, first_ms: int = BACKOFF_FIRST_MS, max_ms: int = BACKOFF_MAX_MS) -> int:
+    """How long to wait after the n-th attempt (from 1): first_ms, twice that, ... at most max_ms."""
+    return min(max_ms, first_ms << min(max(attempts, 1) - 1, 20))
 
 
 class OutboxBook:
