@@ -1,8 +1,8 @@
 """The one way to make a kernel: compiled when its module is imported, for one signature, through the on-disk cache.
 
 Numba fixes a function with an explicit signature to it: a call with other types is a TypeError, never a compilation.
-Numba keys the cache of a kernel by its own file only; the cache folder must therefore change with *any* kernel file,
-which `services.logic_engine.kernel_cache` takes care of.
+Numba keys the cached code of a kernel by its own file only, although what it calls in another file is compiled into it.
+A kernel that calls kernels of another file therefore names that file's digest in its own text; a test compares them.
 """
 
 import threading

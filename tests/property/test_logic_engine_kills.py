@@ -128,9 +128,8 @@ async def life_of(bench: Bench, minutes: list[list[CandlesClosed]], life: Mortal
                 pending = pending[: chance.choice([0, 1, len(pending)])]
     while True:
         try:
-            while await engine.sweep():
-                pass
-            return
+            if not await engine.sweep():
+                return
         except Killed:
             engine = await started(bench, life)
 

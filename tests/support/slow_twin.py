@@ -4,6 +4,7 @@ Plain Python on lists; shares no line with the engine, its indicators or its str
 open_time_ms, open, high, low, close, volume, usable) and, for a candle that holds both levels, the minute's trade prices.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,15 +36,21 @@ def slow_signals(
     stop_loss_pct: float = 0.7,
     max_age: int = 240,
     on_opposite: str = "ignore",
+    begin_ms: dict[str, int] | None = None,
 ) -> list[TwinSignal]:
-    """All signals, by opening time and symbol. Candles: consecutive 1m ones per symbol, oldest first."""
+    """All signals, by opening time and symbol. Candles: consecutive 1m ones per symbol, oldest first.
+
+    begin_ms: the first candle per symbol that may open one; earlier ones are history.
+    """
     found = []
     for symbol, candles in candles_by_symbol.items():
-        found += _signals_of(symbol, list(candles), prices_of, take_profit_pct, stop_loss_pct, max_age, on_opposite)
+        begin = (begin_ms or {}).get(symbol, 0)
+        values = (take_profit_pct, stop_loss_pct, max_age, on_opposite, begin)
+        found += _signals_of(symbol, list(candles), prices_of, *values)
     return sorted(found, key=lambda signal: (signal.candle_open_time_ms, signal.symbol))
 
 
-def _signals_of(symbol, candles, prices_of, take_profit_pct, stop_loss_pct, max_age, on_opposite):
+def _signals_of(symbol, candles, prices_of, take_profit_pct, stop_loss_pct, max_age, on_opposite, begin):
     done: list[TwinSignal] = []
     running: TwinSignal | None = None
     for i, candle in enumerate(candles):
@@ -53,7 +60,7 @@ def _signals_of(symbol, candles, prices_of, take_profit_pct, stop_loss_pct, max_
                 done.append(ended)
                 running = None
         window = candles[i - 119 : i + 1] if i >= 119 else []
-        side = _side(window) if window else None
+        side = _side(window) if window and candle.open_time_ms >= begin else None
         if side is None:
             continue
         if running is not None:
@@ -96,8 +103,8 @@ def _side(window):
 def slow_rsi(closes: Iterable[float], period: int) -> list[float | None]:
     """Wilder's RSI, straight from its definition; None while warming up."""
     closes = list(closes)
-    ups = [max(after - before, 0) for before, after in zip(closes, closes[1:], strict=False)]
-    downs = [max(before - after, 0) for before, after in zip(closes, closes[1:], strict=False)]
+    ups = [max(after - before, 0) for before, after in itertools.pairwise(closes)]
+    downs = [max(before - after, 0) for before, after in itertools.pairwise(closes)]
     result: list[float | None] = [None] * min(period, len(closes))
     if len(closes) <= period:
         return result
@@ -113,7 +120,7 @@ def slow_rsi(closes: Iterable[float], period: int) -> list[float | None]:
     return result
 
 
-def _ended(signal, candle, prices_of, max_age):
+def _ended(signal, candle, prices_of, max_age):  # noqa: PLR0911 - one return per rule reads best
     long = signal.side == "LONG"
     hits_target = (lambda p: p >= signal.take_profit) if long else (lambda p: p <= signal.take_profit)
     hits_stop = (lambda p: p <= signal.stop_loss) if long else (lambda p: p >= signal.stop_loss)

@@ -1,0 +1,140 @@
+"""rsi_divergence: extremes, divergences, levels, parameters; a row never depends on its neighbours."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import shared.indicators
+from shared.domain.bias import Direction
+from shared.domain.decisions import Action
+from shared.domain.errors import InvalidValueError
+from shared.domain.timeframe import Timeframe
+from shared.strategies.base import WindowColumns
+from shared.strategies.levels import percent_levels
+from shared.strategies.registry import build_strategy
+
+
+def columns_of(closes, volumes=None, *, spread=0.0):
+    close = np.atleast_2d(np.array(closes, dtype=np.float64))
+    volume = np.ones_like(close) if volumes is None else np.atleast_2d(np.array(volumes, dtype=np.float64))
+    return WindowColumns(open=close.copy(), high=close + spread, low=close - spread, close=close, volume=volume)
+
+
+def verdicts(columns, **parameters):
+    return build_strategy("rsi_divergence", Timeframe.M1, parameters).evaluate({Timeframe.M1: columns})
+
+
+FALLING = [200.0 - i for i in range(120)]
+RISING = [100.0 + i for i in range(120)]
+SPIKE = [1.0] * 119 + [3.0]
+
+
+def test_long_at_an_oversold_extreme_with_a_volume_spike():
+    [outcome] = verdicts(columns_of(FALLING, SPIKE))
+    assert outcome.action is Action.ENTER_LONG
+    assert outcome.trigger == "extreme"
+    assert (outcome.take_profit, outcome.stop_loss) == percent_levels(81.0, Direction.LONG, 1.5, 0.7)
+    by_name = {condition.name: condition for condition in outcome.conditions}
+    assert by_name["rsi_oversold"].value == 0.0
+    assert by_name["rsi_oversold"].margin == 25.0
+    assert by_name["volume_spike"].threshold == pytest.approx(1.5 * 22 / 20)  # the current volume is in its own mean
+    assert not by_name["rsi_overbought"].passed
+
+
+def test_short_mirrors_it():
+    [outcome] = verdicts(columns_of(RISING, SPIKE))
+    assert outcome.action is Action.ENTER_SHORT
+
+
+@pytest.mark.parametrize(("last_volume", "fires"), [(1.6, False), (1.621, False), (1.622, True)])
+def test_the_spike_must_exceed_the_mean_that_holds_it(last_volume, fires):
+    # v > 1.5 * (19 + v) / 20  <=>  v > 28.5 / 18.5 = 1.5405...; with a mean volume of 1.0526 before it, 1.6216
+    volumes = [20 / 19] * 119 + [last_volume]
+    [outcome] = verdicts(columns_of(FALLING, volumes))
+    assert (outcome.action is Action.ENTER_LONG) == fires
+
+
+def test_levels_are_the_golden_ones():
+    assert percent_levels(100.0, Direction.LONG, 1.5, 0.7) == (101.5, 99.3)
+    assert percent_levels(100.0, Direction.SHORT, 1.5, 0.7) == (98.5, 100.7)
+
+
+def diverging():
+    """A steep fall to a first low, a bounce, then a slow lower low that is confirmed by the last candle."""
+    closes = [100.0] * 70
+    closes += [100 - 1.5 * i for i in range(1, 21)]  # 70.0
+    closes += [70 + 0.8 * i for i in range(1, 11)]  # 78.0
+    slow = [78 - 0.9 * i for i in range(1, 11)]  # 69.0
+    closes += [*slow, 69.5, 70.0, 70.5]
+    return [100.0] * (120 - len(closes)) + closes
+
+
+def test_a_bullish_divergence_fires_when_the_second_low_is_confirmed_and_only_then():
+    closes = diverging()
+    parameters = {"mode": "divergence", "oversold": 40, "swing_near": 10}
+    [outcome] = verdicts(columns_of(closes), **parameters)
+    assert (outcome.action, outcome.trigger) == (Action.ENTER_LONG, "divergence")
+    assert all(condition.passed for condition in outcome.conditions[:3])
+    [a_candle_early] = verdicts(columns_of([100.0, *closes[:-1]]), **parameters)
+    [a_candle_late] = verdicts(columns_of([*closes[1:], 71.0]), **parameters)
+    assert a_candle_early.action is Action.NONE
+    assert a_candle_late.action is Action.NONE
+
+
+def test_a_bearish_divergence_mirrors_it():
+    closes = [170 - close for close in diverging()]
+    [outcome] = verdicts(columns_of(closes), mode="divergence", overbought=60, swing_near=10)
+    assert (outcome.action, outcome.trigger) == (Action.ENTER_SHORT, "divergence")
+
+
+def test_both_takes_either_rule():
+    [extreme] = verdicts(columns_of(FALLING, SPIKE), mode="both")
+    [divergence] = verdicts(columns_of(diverging()), mode="both", oversold=40)
+    assert (extreme.trigger, divergence.trigger) == ("extreme", "divergence")
+
+
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 8))
+def test_the_outcome_does_not_depend_on_which_symbols_share_a_call(seed, rows):
+    source = np.random.default_rng(seed)
+    closes = 100 * np.exp(np.cumsum(source.normal(0, 0.01, (rows, 120)), axis=1))
+    volumes = source.random((rows, 120))
+    together = verdicts(columns_of(closes, volumes, spread=0.1), mode="both")
+    order = source.permutation(rows)
+    shuffled = verdicts(columns_of(closes[order], volumes[order], spread=0.1), mode="both")
+    alone = [verdicts(columns_of(closes[i], volumes[i], spread=0.1), mode="both")[0] for i in range(rows)]
+    assert together == alone
+    assert [together[i] for i in order] == shuffled
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"rsi_periode": 14}, "rsi_periode"),
+        ({"rsi_period": 1}, "rsi_period must be"),
+        ({"rsi_period": 61}, "rsi_period must be"),
+        ({"mode": "extremes"}, "mode"),
+        ({"oversold": "low"}, "oversold"),
+        ({"take_profit_pct": 0}, "take_profit_pct must be"),
+        ({"volume_factor": float("nan")}, "volume_factor must be"),
+    ],
+)
+def test_wrong_parameters_are_refused_by_name(parameters, words):
+    with pytest.raises(InvalidValueError, match=words):
+        build_strategy("rsi_divergence", Timeframe.M1, parameters)
+
+
+def test_an_unknown_strategy_is_refused():
+    with pytest.raises(InvalidValueError, match="rsi_divergence"):
+        build_strategy("macd", Timeframe.M1, {})
+
+
+def test_the_strategy_kernel_names_the_indicator_kernels_it_was_built_with():
+    from shared.strategies.rsi_divergence_kernel import INDICATOR_KERNELS
+
+    folder = Path(shared.indicators.__file__).parent
+    text = "".join((folder / name).read_text(encoding="utf-8") for name in ("compiled.py", "kernels.py"))
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == INDICATOR_KERNELS

@@ -1,0 +1,106 @@
+"""Windows: consecutive candles only, corrections in place, digests and revisions that name the very candles."""
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from shared.domain.candles import CandleQuality
+from shared.domain.errors import InvalidValueError
+from shared.domain.timeframe import MINUTE_MS, Timeframe
+from shared.strategies.windows import WindowTable, run_lengths, window_digest, windows_of_candles
+from tests.support.engine_market import START_MS, VENUE, a_candle
+
+BTC = (VENUE, "BTCUSDT")
+
+
+def candles_of(count, *, start=0):
+    return [
+        a_candle(START_MS + (start + i) * MINUTE_MS, 100.0 + start + i, volume=Decimal(start + i)) for i in range(count)
+    ]
+
+
+def loaded(candles, length=5):
+    table = WindowTable(Timeframe.M1, length)
+    table.load(BTC, candles)
+    return table
+
+
+@given(count=st.integers(1, 60), length=st.integers(2, 9))
+def test_a_row_always_holds_the_last_candles(count, length):
+    candles = candles_of(count)
+    table = loaded(candles[:1], length)
+    for candle in candles[1:]:
+        assert table.push(candle)
+    assert table.ready(BTC, candles[-1].close_time_ms) == (count >= length)
+    assert table.closes(BTC) == [candle.close for candle in candles[-length:]]
+    if count >= length:
+        windows = table.windows([BTC])
+        assert windows.columns.volume[0].tolist() == [float(candle.volume) for candle in candles[-length:]]
+        assert windows.records[0].digest == window_digest(candles[-length:])
+        assert windows.records[0].first_open_time_ms == candles[-length].open_time_ms
+
+
+def test_a_hole_is_refused_and_loading_takes_what_is_consecutive():
+    candles = candles_of(8)
+    table = loaded(candles[:2])
+    assert not table.push(candles[3])
+    table.load(BTC, [*candles[:2], *candles[3:8]])
+    assert table.closes(BTC) == [103.0, 104.0, 105.0, 106.0, 107.0]
+    assert not WindowTable(Timeframe.M1, 5).push(candles[0])
+
+
+def test_a_window_is_ready_only_for_its_own_close():
+    table = loaded(candles_of(5))
+    assert table.ready(BTC, START_MS + 5 * MINUTE_MS)
+    assert not table.ready(BTC, START_MS + 6 * MINUTE_MS)
+    assert not table.ready((VENUE, "ETHUSDT"), START_MS + 5 * MINUTE_MS)
+
+
+def test_a_correction_changes_its_place_and_is_recorded_by_revision():
+    candles = candles_of(5)
+    table = loaded(candles)
+    before = table.windows([BTC]).records[0]
+    assert before.revisions == ((1, 5),)
+    assert table.push(replace(candles[3], close=103.5, high=103.5, revision=2))
+    after = table.windows([BTC]).records[0]
+    assert after.revisions == ((1, 3), (2, 1), (1, 1))
+    assert after.digest != before.digest
+    assert table.push(candles[3])  # its first announcement, late: the newer revision stays
+    assert table.windows([BTC]).records[0] == after
+
+
+def test_partial_candles_are_counted():
+    candles = candles_of(5)
+    bad = replace(candles[1], quality=CandleQuality.PARTIAL, missing_minutes=1)
+    assert loaded([candles[0], bad, *candles[2:]]).windows([BTC]).unusable == (1,)
+
+
+def test_many_series_grow_the_table_and_keep_their_rows():
+    table = WindowTable(Timeframe.M1, 3)
+    series = [(VENUE, f"S{i}") for i in range(50)]
+    for number, (_, symbol) in enumerate(series):
+        table.load((VENUE, symbol), [a_candle(START_MS + i * MINUTE_MS, number + 1.0, symbol=symbol) for i in range(3)])
+    shuffled = series[::-1]
+    closes = table.windows(shuffled).columns.close
+    assert closes[:, -1].tolist() == [float(i) for i in range(50, 0, -1)]
+    assert closes.flags.c_contiguous
+
+
+def test_every_window_of_a_run_equals_the_window_of_a_table():
+    candles = candles_of(9)
+    windows = windows_of_candles(candles, 5)
+    for row in range(5):
+        alone = loaded(candles[row : row + 5]).windows([BTC])
+        assert windows.records[row] == alone.records[0]
+        np.testing.assert_array_equal(windows.columns.close[row], alone.columns.close[0])
+    with pytest.raises(InvalidValueError):
+        windows_of_candles(candles[:4], 5)
+
+
+def test_run_lengths():
+    assert run_lengths([1, 1, 2, 1]) == ((1, 2), (2, 1), (1, 1))
+    assert run_lengths([]) == ()
