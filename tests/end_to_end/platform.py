@@ -58,9 +58,9 @@ class Platform:
             **environment,
         }
 
-    def start(self, name: str, *, crash_at: str | None = None) -> None:
+    def start(self, name: str, *, crash_at: str | None = None, environment: dict[str, str] | None = None) -> None:
         """Start a service; with crash_at it kills itself there."""
-        environment = {"INSTANCE_ID": f"{name}@test", **self._environment}
+        environment = {"INSTANCE_ID": f"{name}@test", **self._environment, **(environment or {})}
         environment.pop("CRASH_AT", None)
         if crash_at:
             environment["CRASH_AT"] = crash_at
@@ -78,6 +78,11 @@ class Platform:
         """Wait until the service has died of SIGKILL at its crash point."""
         await self.until(lambda: self._polled(name), f"{name} to reach its crash point", timeout_s)
         assert self._processes[name].returncode == -signal.SIGKILL, self.log_tail(name)
+
+    async def exit_code(self, name: str, timeout_s: float) -> int:
+        """Wait until the service has ended by itself."""
+        await self.until(lambda: self._polled(name), f"{name} to end", timeout_s)
+        return int(self._processes[name].returncode)
 
     async def _polled(self, name: str) -> bool:
         return self._processes[name].poll() is not None
