@@ -142,7 +142,7 @@ class LogicEngine:
         )
         made: list[Decision] = []
         for active in self._state.strategies:
-            series = [(event.exchange, event.symbol) for event in wave if self._is_ready(active, event)]
+            series = self._ready(active, wave)
             if series:
                 windows = {
                     need.timeframe: self._state.tables[need.timeframe].windows(series, need.length)
@@ -152,16 +152,23 @@ class LogicEngine:
                 made += decide(active, series, windows, biases, moment)
         return await self._ports.decisions.save_first(made, fence=self._ports.fence) if made else []
 
-    def _is_ready(self, active: ActiveStrategy, event: CandlesClosed) -> bool:
-        """Whether the strategy's own candle closed here, is not handled yet, and every series it reads reaches here."""
-        series = (event.exchange, event.symbol)
-        return (
-            any(candle.timeframe is active.timeframe for candle in event.candles)
-            and self._state.awaits(active, event)
-            and all(
-                self._state.tables[need.timeframe].ready(series, event.close_time_ms) for need in active.strategy.needs
-            )
-        )
+    def _ready(self, active: ActiveStrategy, wave: Sequence[CandlesClosed]) -> list[Series]:
+        """Series whose own candle closed here and is not handled yet, where every window reaches here."""
+        own, needs = active.timeframe, [self._state.tables[need.timeframe] for need in active.strategy.needs]
+        close_ms = wave[0].close_time_ms
+        if not own.closes_at(close_ms):
+            return []
+        ready = []
+        for event in wave:
+            series = (event.exchange, event.symbol)
+            announced = own is Timeframe.M1 or any(candle.timeframe is own for candle in event.candles)
+            if (
+                announced
+                and self._state.awaits(active, event)
+                and all(table.ready(series, close_ms) for table in needs)
+            ):
+                ready.append(series)
+        return ready
 
 
 def _runs(

@@ -34,9 +34,8 @@ class Lives:
     async def exits(self, wave: Sequence[CandlesClosed]) -> None:
         """Judge every open signal on its 1m candle; no gate stands before an exit."""
         held = []
-        for active in self._state.strategies:
-            for event in wave:
-                key = active.slot_key(event.exchange, event.symbol)
+        for event in wave:
+            for key in self._state.keys((event.exchange, event.symbol)):
                 slot = self._state.slots[key]
                 if slot.signal_id is not None and slot.handled_through_ms < event.close_time_ms:
                     held.append((key, slot.signal_id, event.candles[0]))
@@ -55,13 +54,14 @@ class Lives:
 
     async def act(self, decisions: Sequence[Decision], wave: Sequence[CandlesClosed]) -> None:
         """Follow the Decisions on one close: open, complete an opening, or end what stands against them."""
+        wanted = [decision for decision in decisions if decision.action is not Action.NONE]
+        if not wanted:
+            return
         active_by_name = {active.name: active for active in self._state.strategies}
         candles = {(event.exchange, event.symbol): event.candles[0] for event in wave}
         opening: list[tuple[SlotKey, ActiveStrategy, Decision]] = []
         reversals: list[Ending] = []
-        for decision in decisions:
-            if decision.action is Action.NONE:
-                continue
+        for decision in wanted:
             active = active_by_name[decision.strategy]
             key = active.slot_key(decision.exchange, decision.symbol)
             slot = self._state.slots[key]

@@ -33,6 +33,7 @@ class State:
         self.records: dict[str, SignalRecord] = {}
         self.early_corrections: dict[tuple[Series, int], CandleCorrected] = {}
         self._biases: dict[tuple[str, str], list[MacroBias]] = {}
+        self._keys: dict[Series, tuple[SlotKey, ...]] = {}
 
     @property
     def roll_ups(self) -> tuple[Timeframe, ...]:
@@ -49,17 +50,23 @@ class State:
 
     def handled_through_ms(self, series: Series) -> int:
         """Close of the last candle that every strategy has handled."""
-        return min(self.slots[active.slot_key(*series)].handled_through_ms for active in self.strategies)
+        return min([self.slots[key].handled_through_ms for key in self.keys(series)])
+
+    def keys(self, series: Series) -> tuple[SlotKey, ...]:
+        """The slots of a series, one per strategy in their order."""
+        keys = self._keys.get(series)
+        if keys is None:
+            keys = self._keys[series] = tuple(active.slot_key(*series) for active in self.strategies)
+        return keys
 
     def awaits(self, active: ActiveStrategy, event: CandlesClosed) -> bool:
         """Whether the strategy has not handled this close yet."""
-        slot = self.slots[active.slot_key(event.exchange, event.symbol)]
-        return slot.handled_through_ms < event.close_time_ms
+        key = self.keys((event.exchange, event.symbol))[self.strategies.index(active)]
+        return self.slots[key].handled_through_ms < event.close_time_ms
 
     async def open_slots(self, first_close_ms: dict[Series, int]) -> None:
         """Load the slots of these series; where there is none yet, it begins just before the close given."""
-        keys = [active.slot_key(*series) for series in first_close_ms for active in self.strategies]
-        missing = [key for key in keys if key not in self.slots]
+        missing = [key for series in first_close_ms for key in self.keys(series) if key not in self.slots]
         if not missing:
             return
         self.slots.update(await self._ports.slots.get_many(missing))
@@ -90,9 +97,8 @@ class State:
     async def mark_handled(self, wave: Sequence[CandlesClosed]) -> None:
         """All effects of these candles are durable."""
         done = []
-        for active in self.strategies:
-            for event in wave:
-                key = active.slot_key(event.exchange, event.symbol)
+        for event in wave:
+            for key in self.keys((event.exchange, event.symbol)):
                 slot = self.slots[key]
                 if slot.handled_through_ms < event.close_time_ms:
                     done.append((key, msgspec.structs.replace(slot, handled_through_ms=event.close_time_ms)))

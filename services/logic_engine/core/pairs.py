@@ -1,5 +1,6 @@
 """Which assets a symbol trades, read from its text."""
 
+from functools import lru_cache
 from typing import Final
 
 # Longest first where one ends another (FDUSD before USD). An instrument table, once there is one, replaces this.
@@ -7,6 +8,7 @@ QUOTES: Final = ("FDUSD", "USDT", "USDC", "TUSD", "BUSD", "DAI", "PAX", "USD", "
 _SEPARATORS: Final = "-/_"
 
 
+@lru_cache(maxsize=10_000)
 def base_and_quote(symbol: str) -> tuple[str, str]:
     """('BTC', 'USDT') of BTCUSDT, BTC-USDT or BTC/USDT; (symbol, '') where no known quote asset ends it.
 
