@@ -1,11 +1,14 @@
 """Trades to one-minute figures: a fold over the *set* of trades, whatever their batches, order and repetitions.
 
 A trade counts once per id; of two with one id the earlier (session start, session, sequence) counts. Trades are ordered
-by (traded_at_ms, venue_sequence, tie_rank), then by arrival. Sums are exact. Many minutes are folded in one call, column by column.
+by (traded_at_ms, venue_sequence, tie_rank), then by arrival. Sums are exact.
+Many minutes are folded in one call, column by column.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import chain
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,6 +22,9 @@ from shared.domain.trades import IntColumn
 _LIMB_BITS: Final = 24
 _LIMB_MASK: Final = (1 << _LIMB_BITS) - 1
 _ROWS_MAX: Final = 1 << (63 - 2 * _LIMB_BITS)  # so many limb products add up inside an int64
+
+
+_COLUMNS_OF: Final = attrgetter(*COLUMN_NAMES)
 
 
 class FoldedMinute(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,24 +96,32 @@ def ordered_trades(pieces: Sequence[MinuteTrades]) -> dict[str, npt.NDArray[Any]
 
 def _scales(group: Sequence[MinuteTrades]) -> tuple[int, int]:
     """The finest (price, quantity) scale among the pieces: an instrument's step may change between sessions."""
-    return max(piece.price_scale for piece in group), max(piece.quantity_scale for piece in group)
+    scales = {(piece.price_scale, piece.quantity_scale) for piece in group}
+    if len(scales) == 1:
+        return next(iter(scales))
+    return max(price for price, _ in scales), max(quantity for _, quantity in scales)
 
 
 def _gather(groups: Sequence[Sequence[MinuteTrades]], scales: list[tuple[int, int]]) -> _Rows:
-    pieces = [piece for group in groups for piece in group]
-    lengths = [len(piece) for piece in pieces]
-    arrivals = {key: rank for rank, key in enumerate(sorted({piece.arrival for piece in pieces}))}
-    numbers = [number for number, group in enumerate(groups) for _ in group]
-    columns = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in COLUMN_NAMES}
+    # A minute of many symbols comes in thousands of pieces: each is touched as few times as can be.
+    pieces = list(chain.from_iterable(groups))
+    lengths = [len(piece.price) for piece in pieces]
+    keys = [(piece.session_started_at_ms, piece.session, piece.sequence) for piece in pieces]
+    ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
+    sizes = [len(group) for group in groups]
+    gathered = zip(*map(_COLUMNS_OF, pieces), strict=True)
+    columns = {name: np.concatenate(arrays) for name, arrays in zip(COLUMN_NAMES, gathered, strict=True)}
     if columns["trade_id"].dtype == object and any(piece.trade_id.dtype != object for piece in pieces):
         columns["trade_id"] = _text_ids(columns["trade_id"])
-    finest = [scales[number][1] for number in numbers]
-    if any(piece.quantity_scale != scale for piece, scale in zip(pieces, finest, strict=True)):
-        factors = [10 ** (scale - piece.quantity_scale) for piece, scale in zip(pieces, finest, strict=True)]
-        units = columns["quantity_units"].astype(object) * np.repeat(np.array(factors, dtype=object), lengths)
+    quantity_scale = np.array([piece.quantity_scale for piece in pieces])
+    steps = np.repeat(np.array([scale[1] for scale in scales]), sizes) - quantity_scale
+    if steps.any():
+        factors = np.array([10**step for step in steps.tolist()], dtype=object)
+        units = columns["quantity_units"].astype(object) * np.repeat(factors, lengths)
         columns["quantity_units"] = units.astype(np.int64)  # raises OverflowError rather than wrap
-    arrival = np.repeat(np.array([arrivals[piece.arrival] for piece in pieces]), lengths)
-    return _Rows(np.repeat(np.array(numbers), lengths), arrival, columns)
+    arrival = np.repeat(np.array([ranks[key] for key in keys]), lengths)
+    group = np.repeat(np.repeat(np.arange(len(groups)), sizes), lengths)
+    return _Rows(group, arrival, columns)
 
 
 def _text_ids(ids: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -7,6 +7,7 @@ bytes, then one record per trade, little endian. An exclusion's key has '!' wher
 from collections.abc import Sequence
 from enum import IntFlag
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +29,7 @@ _LAYOUT_TRADES: Final = bytes([_TRADES])
 _MARK: Final = "!"
 _HEADER_LENGTH_BYTES: Final = 4
 _NARROW_MAX: Final = 2**32 - 1
+_COLUMNS_OF: Final = attrgetter(*COLUMN_NAMES)
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
@@ -128,17 +130,19 @@ def pack(pieces: Sequence[MinuteTrades]) -> list[bytes]:
         return [packed for piece in pieces for packed in pack([piece])]
     if not pieces:
         return []
-    columns = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in COLUMN_NAMES}
+    gathered = zip(*map(_COLUMNS_OF, pieces), strict=True)
+    columns = {name: np.concatenate(arrays) for name, arrays in zip(COLUMN_NAMES, gathered, strict=True)}
     columns["traded_at_ms"] = columns["traded_at_ms"] % MINUTE_MS
     layout = _layout_of(columns)
     records = np.empty(len(columns["price"]), _record(layout))
     for name in records.dtype.names or ():
         records[name] = columns[name]
+    texts = _Layout.TEXT_IDS in layout
     data, width = records.tobytes(), records.dtype.itemsize
     values, start = [], 0
     for piece in pieces:
         end = start + len(piece) * width
-        header = _ENCODER.encode(_header(piece, layout))
+        header = _ENCODER.encode(_header(piece, int(layout), texts=texts))
         values.append(_LAYOUT_TRADES + len(header).to_bytes(_HEADER_LENGTH_BYTES, "little") + header + data[start:end])
         start = end
     return values
@@ -160,15 +164,15 @@ def _layout_of(columns: dict[str, Any]) -> _Layout:
     return layout
 
 
-def _header(piece: MinuteTrades, layout: _Layout) -> _Header:
+def _header(piece: MinuteTrades, layout: int, *, texts: bool) -> _Header:
     return _Header(
         len(piece),
-        int(layout),
+        layout,
         piece.session_started_at_ms,
         piece.source is TradeSource.REFILL,
         piece.price_scale,
         piece.quantity_scale,
-        tuple(piece.trade_id.tolist()) if _Layout.TEXT_IDS in layout else None,
+        tuple(piece.trade_id.tolist()) if texts else None,
     )
 
 

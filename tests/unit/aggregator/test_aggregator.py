@@ -12,7 +12,8 @@ from shared.domain.events import CandleCorrected, CandlesClosed, SystemEvent
 from shared.domain.instruments import Instrument
 from shared.domain.timeframe import MINUTE_MS, Timeframe
 from shared.domain.trades import TradeSource
-from shared.exchanges.venue import Kline, VenueRules, VenueTrade
+from shared.domain.venue_trade import VenueTrade
+from shared.exchanges.venue import Kline, VenueRules
 from tests.support.aggregator import PATIENT, Bench
 from tests.support.trades import EXCHANGE, START_MS, Row, a_batch
 
