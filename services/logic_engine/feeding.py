@@ -69,6 +69,15 @@ class Feeding:
                 if table is not None and not _continues(table, candle):
                     await self._load(table, candle)
 
+    async def hydrate(self) -> None:
+        """Load every window up to its series' last handled candle, so that the first live one does not wait for it."""
+        for series in self._state.known:
+            handled_ms = self._state.handled_through_ms(series)
+            for timeframe, table in self._state.tables.items():
+                before = await self._ports.candles.last(*series, timeframe, count=table.length, before_ms=handled_ms)
+                if before and before[-1].close_time_ms == timeframe.open_time_ms(handled_ms):
+                    table.load(series, before)
+
     async def _load(self, table: WindowTable, candle: Candle) -> None:
         before = await self._ports.candles.last(
             candle.exchange,

@@ -64,7 +64,7 @@ class LogicEngine:
         self.last_close_ms = 0
 
     async def start(self, markets: Sequence[Series]) -> None:
-        """Load the slots of these (exchange, symbol); where there is none, begin behind the newest stored candle.
+        """Load slots and windows of these (exchange, symbol); without a slot, begin behind the newest stored candle.
 
         Candles stored before the first start (backfilled klines) make windows, not Decisions.
         """
@@ -77,6 +77,7 @@ class LogicEngine:
                 if stored:
                     begins[series] = stored[-1].close_time_ms + MINUTE_MS
             await self._state.open_slots(begins)
+            await self._feeding.hydrate()
 
     async def handle_candles(self, events: Sequence[CandlesClosed | CandleCorrected]) -> None:
         """Handle announcements; those of one minute in one list share one kernel call. Durable when it returns."""
