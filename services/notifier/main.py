@@ -25,14 +25,24 @@ from shared.runtime.service import ServiceContext, run_service
 from shared.runtime.settings import SettingsError
 
 SUBSCRIPTIONS: Final = ("notifier--trade-signals-micro", "notifier--system-events")
+_CHAT: Final = re.compile(r"-?[0-9]+|@[A-Za-z0-9_]+")
 _TOKEN: Final = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
 
 
 def configured_chats(settings: NotifierSettings) -> tuple[str, ...]:
-    """Ids of the chats in config/tracker.yaml; entries without an id mean TELEGRAM_CHAT_ID, if that is set."""
+    """Ids of the chats in config/tracker.yaml; entries without an id mean TELEGRAM_CHAT_ID, if that is set.
+
+    Raises SettingsError for anything that is no chat id.
+    """
     chats = load_config(settings.tracker_config).chats
     named = [settings.telegram_chat_id if chat.id is None else str(chat.id) for chat in chats]
-    return tuple(dict.fromkeys(name.strip() for name in named if name.strip()))
+    found = tuple(dict.fromkeys(name.strip() for name in named if name.strip()))
+    for name in found:
+        if not _CHAT.fullmatch(name):
+            raise SettingsError(
+                f"a chat id must be a number or an @name, was {name!r} (TELEGRAM_CHAT_ID, or chats in {settings.tracker_config})"
+            )
+    return found
 
 
 async def start(context: ServiceContext[NotifierSettings]) -> None:
