@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from shared.exchanges.venue import VenueTrade
+from shared.domain.venue_trade import VenueTrade
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,18 +8,7 @@ import msgspec
 from shared.domain.instruments import Instrument
 from shared.domain.klines import Kline as Kline  # noqa: PLC0414 - part of the port, though pure parts need it too
 from shared.domain.timeframe import Timeframe
-
-
-class VenueTrade(msgspec.Struct, frozen=True, kw_only=True):
-    """A public trade as the venue's text gave it, before it becomes a row of a batch; checked by the parser."""
-
-    symbol: str
-    trade_id: int | str
-    price_text: str
-    quantity_text: str
-    traded_at_ms: int
-    taker_is_buyer: bool
-    venue_sequence: int
+from shared.domain.venue_trade import VenueTrade
 
 
 class VenueRules(msgspec.Struct, frozen=True, kw_only=True):

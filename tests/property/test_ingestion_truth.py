@@ -17,7 +17,7 @@ from shared.domain.decimals import plain_text, units_of_text
 from shared.domain.errors import TransientError
 from shared.domain.instruments import Instrument
 from shared.domain.trades import TradeBatch, TradeSource
-from shared.exchanges.venue import VenueTrade
+from shared.domain.venue_trade import VenueTrade
 
 START_MS = 1_786_310_820_000
 LATENESS_MS = 50

@@ -9,7 +9,7 @@ from services.ingestion.core.window import SessionIdentity, Window
 from shared.domain.errors import TransientError
 from shared.domain.instruments import Instrument
 from shared.domain.trades import TradeBatch, TradeSource
-from shared.exchanges.venue import VenueTrade
+from shared.domain.venue_trade import VenueTrade
 
 
 class Hole(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from services.ingestion.core.window import SessionIdentity, Window, WindowLimits
 from shared.domain.errors import InvalidTradeError
 from shared.domain.instruments import Instrument
 from shared.domain.trades import TradeBatch, TradeSource
-from shared.exchanges.venue import VenueTrade
+from shared.domain.venue_trade import VenueTrade
 
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):

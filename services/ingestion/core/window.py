@@ -9,7 +9,7 @@ from shared.domain.errors import InvalidTradeError, InvalidValueError
 from shared.domain.instruments import Instrument
 from shared.domain.timeframe import MINUTE_MS
 from shared.domain.trades import PRICE_UNITS_MAX, TradeBatch, TradeSource, id_column
-from shared.exchanges.venue import VenueTrade
+from shared.domain.venue_trade import VenueTrade
 
 _UNITS_MAX = 2**63 - 1
 

@@ -14,9 +14,10 @@ from shared.domain.decimals import EXACT
 from shared.domain.errors import InvalidValueError, PermanentError, TransientError
 from shared.domain.instruments import Instrument
 from shared.domain.timeframe import Timeframe
+from shared.domain.venue_trade import VenueTrade
 from shared.exchanges.bybit.instruments import BYBIT_RULES, CATEGORY, REST_URL
 from shared.exchanges.bybit.wire import parse_instruments, parse_klines, parse_recent_trades, parse_server_time_ms
-from shared.exchanges.venue import Kline, VenueRules, VenueTrade
+from shared.exchanges.venue import Kline, VenueRules
 
 _INTERVALS: Final = {
     Timeframe.M1: "1",

@@ -7,9 +7,9 @@ import msgspec
 
 from shared.domain.checks import EPOCH_MS_MAX, FORBIDDEN_IN_NAMES
 from shared.domain.errors import InvalidTradeError, PermanentError, TransientError
+from shared.domain.venue_trade import VenueTrade
 from shared.exchanges.bybit.instruments import InstrumentInfo
 from shared.exchanges.feed import FeedClock, FeedRefused, FeedTrades, Refusal
-from shared.exchanges.venue import VenueTrade
 
 TRADE_TOPIC: Final = "publicTrade."
 CLOCK_TOPIC: Final = "tickers."

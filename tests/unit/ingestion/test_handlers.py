@@ -16,8 +16,8 @@ from services.ingestion.spill import Spill
 from shared.bus.sqlite import SqliteBus
 from shared.domain.instruments import Instrument
 from shared.domain.trades import TradeBatch
+from shared.domain.venue_trade import VenueTrade
 from shared.exchanges.feed import FeedClock, FeedConnected, FeedLost, FeedReady, FeedRefused, FeedTrades, Refusal
-from shared.exchanges.venue import VenueTrade
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology
 from shared.sqlite.database import Database

@@ -7,7 +7,7 @@ from services.ingestion.core.refill import Hole, refill_batch, refill_hole
 from shared.domain.errors import InvalidValueError, TransientError
 from shared.domain.instruments import Instrument
 from shared.domain.trades import TradeSource
-from shared.exchanges.venue import VenueTrade
+from shared.domain.venue_trade import VenueTrade
 
 INSTRUMENT = Instrument(
     exchange="bybit-linear", symbol="BTCUSDT", base="BTC", quote="USDT", price_scale=1, quantity_scale=3
