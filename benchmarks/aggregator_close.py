@@ -38,6 +38,7 @@ class TimedBus(SqliteBus):
     published_at = 0.0
 
     async def publish(self, topic: str, events: Sequence[Event]) -> None:
+        """Publish, then look at the clock."""
         await super().publish(topic, events)
         self.published_at = time.perf_counter()
 
@@ -95,5 +96,5 @@ async def measure(symbol_count: int, minutes: int, folder: Path) -> None:
 if __name__ == "__main__":
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory() as temporary:
-        arguments = [int(argument) for argument in sys.argv[1:]]
-        asyncio.run(measure(*(arguments or [40, 200]), Path(temporary)))  # type: ignore[arg-type] # two integers
+        symbol_count, minute_count = [int(argument) for argument in sys.argv[1:]] or (40, 200)
+        asyncio.run(measure(symbol_count, minute_count, Path(temporary)))

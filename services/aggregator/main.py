@@ -30,7 +30,7 @@ async def start(context: Context) -> None:
             lease = await _acquire(context)
             if lease is None:
                 await context.report_status({"role": "standby"})
-                await wait_or_stop(context.stopping, context.settings.lease_ttl_ms / 1000 / _RENEWALS_PER_TTL)
+                await wait_or_stop(context.stopping, _RETRY_SECONDS)
                 continue
             context.log.info("lease_acquired", fence=lease.fence)
             await _Active(context, lease, rest).run()

@@ -32,7 +32,12 @@ class Settings(ServiceSettings):
         10.0, validation_alias="REST_DEADLINE_SECONDS", description="Wall time; one round of klines takes no longer."
     )
     repair_every_seconds: PositiveFloat = Field(30.0, validation_alias="REPAIR_EVERY_SECONDS")
-    lease_ttl_ms: PositiveInt = Field(10_000, ge=1_000, validation_alias="AGGREGATOR_LEASE_TTL_MS")
+    lease_ttl_ms: PositiveInt = Field(
+        4_000,
+        ge=1_000,
+        validation_alias="AGGREGATOR_LEASE_TTL_MS",
+        description="After a kill, so long nobody is active.",
+    )
     prune_every_seconds: PositiveFloat = Field(60.0, validation_alias="PRUNE_EVERY_SECONDS")
     status_every_seconds: PositiveFloat = Field(2.0, validation_alias="STATUS_EVERY_SECONDS")
 
