@@ -5,7 +5,6 @@ Numba keys the cached code of a kernel by its own file only, although what it ca
 A kernel that calls kernels of another file therefore names that file's digest in its own text; a test compares them.
 """
 
-import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
@@ -13,16 +12,14 @@ import numba
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _KERNELS: Final[dict[str, Any]] = {}
-_LOCK: Final = threading.Lock()
 
 
 def kernel(signature: str) -> Callable[[_Function], _Function]:
     """Compile the function for this signature. No fast-math: the same bits on every run; division by zero gives inf/nan."""
 
     def compile_now(function: _Function) -> _Function:
-        with _LOCK:
-            compiled = numba.njit(signature, cache=True, error_model="numpy")(function)
-            _KERNELS[f"{function.__module__}.{function.__name__}"] = compiled
+        compiled = numba.njit(signature, cache=True, error_model="numpy")(function)
+        _KERNELS[f"{function.__module__}.{function.__name__}"] = compiled
         return cast("_Function", compiled)
 
     return compile_now

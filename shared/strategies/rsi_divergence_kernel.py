@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Digest of indicators/compiled.py + kernels.py: changing them must change this file, or Numba's cache would keep the old
 # code of what is called from here (see shared/indicators/compiled.py).
-INDICATOR_KERNELS: Final = "a4c4638759d484e1"
+INDICATOR_KERNELS: Final = "3c68216f4abcd658"
 
 # Columns of the result.
 RSI: Final = 0

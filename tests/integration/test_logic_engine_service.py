@@ -70,10 +70,10 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path):
+async def place(tmp_path):
     found = Place(tmp_path)
     yield found
-    found.database.close()
+    await found.database.close()
 
 
 def falling():
@@ -122,7 +122,7 @@ async def test_killed_at_a_crash_point_and_started_again_it_opens_the_signal_onc
     assert len({item.event.event_id for item in deliveries}) == 1
 
 
-def test_a_cold_kernel_cache_is_refused_where_it_must_be_warm(place):
+async def test_a_cold_kernel_cache_is_refused_where_it_must_be_warm(place):
     cold = place.folder / "cold"
     process = place.engine(REQUIRE_COMPILED="1", NUMBA_CACHE_DIR=str(cold))
     _, errors = process.communicate(timeout=60)
