@@ -21,9 +21,8 @@ from shared.domain.events import CandleCorrected, CandlesClosed
 from shared.domain.signals import Signal
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import MEMORY, Database
 from shared.store.decisions import DecisionStore
-from shared.store.sqlite import SqliteStore
+from shared.store.memory import MemoryStore
 
 _CANDLES: Final = "logic-engine--candles-closed"
 _MESSAGES: Final = ("notifier--trade-signals-micro", "notifier--system-events")
@@ -36,8 +35,7 @@ class Pipeline:
     def __init__(self, strategies: Sequence[ActiveStrategy]) -> None:
         topology = load_topology()
         self.clock = EventClock()
-        self.database = Database.open(MEMORY)
-        self.store = SqliteStore(self.database, topology, self.clock)
+        self.store = MemoryStore(topology, self.clock)
         self.bus = MemoryBus(topology, self.clock, encode=False)
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.messenger = RecordingMessenger(now_ms=self.clock.market_ms, find_decision=self._decision_of)

@@ -90,70 +90,61 @@ def scan_rows(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes; splitt
     """Read complete lines of `buffer[:length]`.
 
     roles:  role of each field. hashes, names, known_count: the symbol table; names get (start, end) of new symbols.
-    out:    int64 (rows, 9): event_time, symbol, trade_id, price mantissa, price decimals, quantity mantissa, quantity
+    out:    int64 (rows, 9), zeros: event_time, symbol, trade_id, price mantissa, price decimals, quantity mantissa, quantity
             decimals, trade_time, maker. status: why a row was refused, GOOD else. spans: (start, end) of the trade id.
     Returns (rows, bytes consumed, symbols known, whether every trade id was an integer). A row refused keeps its place.
     """
     row, position, symbol_count, ids_integer = 0, 0, known_count, True
     field_count = len(roles)
-    while row < len(status):
-        line_end = position
-        while line_end < length and buffer[line_end] != _NEWLINE:
-            line_end += 1
-        if line_end >= length:
-            break
-        end = line_end
-        if end > position and buffer[end - 1] == _RETURN:
-            end -= 1
-        out[row, 8] = 0
-        code, field, start = GOOD, 0, position
-        cursor = position
-        while cursor <= end:
-            if cursor == end or buffer[cursor] == _COMMA:
-                if field >= field_count:
-                    code = FIELD_COUNT
-                    break
-                role = roles[field]
-                if role in {EVENT_TIME, TRADE_TIME}:
-                    value = _integer(buffer, start, cursor)
-                    out[row, 0 if role == EVENT_TIME else 7] = value
-                    if value <= 0 or value >= 4102444800000:  # noqa: PLR2004 - the year 2100
-                        code = BAD_TIME
-                elif role == SYMBOL:
-                    value = _symbol(buffer, start, cursor, hashes, names, symbol_count)
-                    out[row, 1] = value
-                    if value < 0 or value >= SYMBOLS_MAX:
-                        code = EMPTY_NAME
-                    elif value == symbol_count:
-                        symbol_count += 1
-                elif role == TRADE_ID:
-                    value = _integer(buffer, start, cursor)
-                    out[row, 2] = value
-                    spans[row, 0], spans[row, 1] = start, cursor
-                    if value < 0:
-                        ids_integer = False
-                    if cursor <= start:
-                        code = EMPTY_NAME
-                elif role in {PRICE, QUANTITY}:
-                    mantissa, decimals = _decimal(buffer, start, cursor)
-                    at = 3 if role == PRICE else 5
-                    out[row, at], out[row, at + 1] = mantissa, decimals
-                    if mantissa == -2 or decimals > _DIGITS_MAX:  # noqa: PLR2004 - the decimal's own code
-                        code = TOO_WIDE
-                    elif mantissa <= 0:
-                        code = BAD_PRICE if role == PRICE else BAD_QUANTITY
-                elif role == MAKER:
-                    size = cursor - start
-                    if size == 4 and buffer[start] == 116:  # noqa: PLR2004 - 't' of true
-                        out[row, 8] = 1
-                    elif not (size == 5 and buffer[start] == 102):  # noqa: PLR2004 - 'f' of false
-                        code = BAD_FLAG
-                field += 1
-                start = cursor + 1
+    field, start, code, cursor = 0, 0, GOOD, 0
+    while cursor < length and row < len(status):
+        c = buffer[cursor]
+        if c != _COMMA and c != _NEWLINE:  # noqa: PLR1714 - sets and tuples are slow in kernels
             cursor += 1
-        if code == GOOD and field != field_count:
-            code = FIELD_COUNT
-        status[row] = code
-        row += 1
-        position = line_end + 1
+            continue
+        end = cursor
+        if c == _NEWLINE and end > start and buffer[end - 1] == _RETURN:
+            end -= 1
+        role = roles[field] if field < field_count else IGNORED
+        if role in (EVENT_TIME, TRADE_TIME):
+            value = _integer(buffer, start, end)
+            out[row, 0 if role == EVENT_TIME else 7] = value
+            if value <= 0 or value >= 4102444800000:  # noqa: PLR2004 - the year 2100
+                code = BAD_TIME
+        elif role == SYMBOL:
+            value = _symbol(buffer, start, end, hashes, names, symbol_count)
+            out[row, 1] = value
+            if value < 0 or value >= SYMBOLS_MAX:
+                code = EMPTY_NAME
+            elif value == symbol_count:
+                symbol_count += 1
+        elif role == TRADE_ID:
+            value = _integer(buffer, start, end)
+            out[row, 2] = value
+            spans[row, 0], spans[row, 1] = start, end
+            if value < 0:
+                ids_integer = False
+            if end <= start:
+                code = EMPTY_NAME
+        elif role in (PRICE, QUANTITY):
+            mantissa, decimals = _decimal(buffer, start, end)
+            at = 3 if role == PRICE else 5
+            out[row, at], out[row, at + 1] = mantissa, decimals
+            if mantissa == -2 or decimals > _DIGITS_MAX:  # noqa: PLR2004 - the decimal's own code
+                code = TOO_WIDE
+            elif mantissa <= 0:
+                code = BAD_PRICE if role == PRICE else BAD_QUANTITY
+        elif role == MAKER:
+            size = end - start
+            out[row, 8] = 1 if size == 4 and buffer[start] == 116 else 0  # noqa: PLR2004 - 't' of true
+            if out[row, 8] == 0 and not (size == 5 and buffer[start] == 102):  # noqa: PLR2004 - 'f' of false
+                code = BAD_FLAG
+        field += 1
+        cursor += 1
+        start = cursor
+        if c == _NEWLINE:
+            status[row] = code if field == field_count else FIELD_COUNT
+            row += 1
+            position = cursor
+            field, code = 0, GOOD
     return row, position, symbol_count, ids_integer

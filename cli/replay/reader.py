@@ -129,7 +129,7 @@ class TapeReader:
     def _scan(self, buffer: bytes, roles: IntColumn) -> tuple[TapeChunk | None, int]:
         view = np.frombuffer(buffer, dtype=np.uint8)
         rows_max = buffer.count(b"\n")
-        out = np.empty((rows_max, 9), dtype=np.int64)
+        out = np.zeros((rows_max, 9), dtype=np.int64)
         status = np.empty(rows_max, dtype=np.int64)
         spans = np.zeros((rows_max, 2), dtype=np.int64)
         names = np.zeros((kernel.SYMBOLS_MAX, 2), dtype=np.int64)

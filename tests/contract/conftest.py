@@ -12,6 +12,7 @@ from shared.cache.sqlite import SqliteCache
 from shared.runtime.clock import EventClock
 from shared.sqlite.bulk import insert_rows
 from shared.sqlite.database import Database
+from shared.store.memory import MemoryStore
 from shared.store.sqlite import SqliteStore
 from tests.contract.harness import START_MS, TOPOLOGY, BusCase, CacheCase, StoreCase, moving
 
@@ -37,9 +38,13 @@ async def bus_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     await database.close()
 
 
-@pytest.fixture(params=["sqlite-memory", "sqlite-file"])
+@pytest.fixture(params=["memory", "sqlite-memory", "sqlite-file"])
 async def store_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreCase]:
     clock = EventClock(START_MS)
+    if request.param == "memory":
+        in_memory = MemoryStore(TOPOLOGY, clock)
+        yield StoreCase(store=in_memory, pass_time=moving(clock), another=lambda: in_memory)
+        return
     opened = [Database.open({"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}[request.param])]
 
     def another() -> SqliteStore:
