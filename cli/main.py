@@ -25,6 +25,7 @@ app.add_typer(services_app, name="services")
 app.add_typer(config_app, name="config")
 app.add_typer(schemas_app, name="schemas")
 
+ENV_EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
 SCHEMAS_DIR = Path(__file__).resolve().parents[1] / "infra" / "schemas"
 
 
@@ -84,6 +85,15 @@ def config_check(
     symbols = sum(len(venue.symbols) for venue in config.venues.values())
     names = ", ".join(strategy.name for strategy in config.enabled_strategies)
     print(f"{path}: valid; {len(config.venues)} venue(s), {symbols} symbols, strategies: {names}")
+
+
+@config_app.command("env-example")
+def config_env_example() -> None:
+    """Write .env.example anew from the settings of every service."""
+    from cli.env_example import write_env_example
+
+    write_env_example(ENV_EXAMPLE)
+    print(ENV_EXAMPLE.name)
 
 
 @schemas_app.command("write")

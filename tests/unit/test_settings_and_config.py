@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr
 
+from cli.env_example import env_example_text
 from shared.runtime.config import ConfigError, load_config
 from shared.runtime.logs import redact
 from shared.runtime.settings import ServiceSettings, SettingsError, load_settings, read_env_file
@@ -126,3 +127,9 @@ def test_a_wrong_configuration_names_file_place_and_rule(tmp_path, change, text)
 def test_a_missing_configuration_says_which_variable_names_it(tmp_path):
     with pytest.raises(ConfigError, match="TRACKER_CONFIG"):
         load_config(tmp_path / "absent.yaml")
+
+
+def test_the_example_of_the_environment_is_complete():
+    file = Path(__file__).parents[2] / ".env.example"
+
+    assert file.read_text(encoding="utf-8") == env_example_text(), "run `cst config env-example` and commit the file"
