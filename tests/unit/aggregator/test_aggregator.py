@@ -14,7 +14,8 @@ from shared.domain.timeframe import MINUTE_MS, Timeframe
 from shared.domain.trades import TradeSource
 from shared.domain.venue_trade import VenueTrade
 from shared.exchanges.venue import Kline, VenueRules
-from tests.support.aggregator import PATIENT, Bench
+from tests.property.test_aggregator_candles import Killed, crash_points
+from tests.support.aggregator import PATIENT, Bench, told
 from tests.support.trades import EXCHANGE, START_MS, Row, a_batch
 
 M = MINUTE_MS
@@ -346,3 +347,26 @@ async def test_the_status_says_how_it_is():
     status = aggregator.status(now_market_ms=START_MS + M + 400)
     assert status["watermark_age_ms"] == 400
     assert (status["open_minutes"], status["closed"], status["last_close_ms"]) == (1, 1, START_MS + M)
+
+
+async def test_a_kill_between_storing_and_telling_a_correction_loses_no_flat_minute_behind_it():
+    bench = Bench()
+    aggregator = bench.aggregator()
+    await aggregator.append([a_batch([aaa(1, 0, 100.0)], watermark_ms=START_MS + 3 * M)])
+    await aggregator.close_minutes()
+    await bench.events()
+    await aggregator.append([a_batch([aaa(2, 5, 90.0)], sequence=1, watermark_ms=START_MS + 3 * M)])
+
+    def kill(name: str) -> None:
+        if name == "aggregator.stored":
+            raise Killed
+
+    with crash_points(kill), pytest.raises(Killed):
+        await aggregator.close_minutes()
+    await bench.aggregator().close_minutes()
+
+    known = told(await bench.events())
+    for candle in await bench.candles("AAA"):
+        assert (candle.close, candle.revision) == (90.0, 2)
+        assert known["AAA", candle.timeframe, candle.open_time_ms] == candle
+    assert await bench.marks() == {}
