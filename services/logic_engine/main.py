@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.logic_engine.configured import active_strategies, markets
@@ -31,6 +32,8 @@ async def start(context: Context) -> None:
     config = load_config(settings.tracker_config)
     strategies = active_strategies(config)
     compiled = load_kernels(settings.kernel_cache_dir, require_compiled=settings.require_compiled)
+    gc.collect()
+    gc.freeze()  # Numba leaves a large heap that never changes: no collection walks over it again
     context.log.info("kernels_ready", compiled=compiled, strategies=[active.name for active in strategies])
     while not context.stopping.is_set():
         lease = await _acquire(context)
