@@ -18,7 +18,7 @@ from shared.domain.decimals import plain_text
 
 _QUALITY_STYLES = {"partial": "red", "repaired_kline": "yellow", "repaired": "green", "complete": "green"}
 _STALE_SECONDS = 10.0
-_KIND_MARKS = {"new": ("✉", "bold green"), "edit": ("✎", "bold cyan"), "chart": ("🖼", "bold magenta")}
+_KIND_MARKS = {"new": ("✉", "bold green"), "edit": ("✎", "bold cyan"), "chart": ("▣", "bold magenta")}
 
 
 class Screen:

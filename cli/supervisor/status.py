@@ -19,6 +19,13 @@ from shared.runtime.clock import ScaledClock
 from shared.runtime.config import load_config
 
 _MEGABYTE = 1_000_000
+# What a person wants to know of each service's report, in this order; the rest is for tools.
+_FACTS = {
+    "ingestion": ("watermark_age_ms", "blind", "reconnects", "queue", "spilled_bytes", "refused", "holes"),
+    "aggregator": ("role", "watermark_age_ms", "open_minutes", "closed", "corrected", "partial", "holes", "conflicts"),
+    "logic_engine": ("role", "open_signals", "decisions", "compilations"),
+    "notifier": ("mode", "backlog", "open", "sent", "edited", "failed", "repeats"),
+}
 
 
 def print_status() -> int:
@@ -64,12 +71,7 @@ def _table(mode: str, running: list[RunningProcess], reports: dict[str, dict[str
     for name in ("service", "PID", "state", "up", "memory", "reports"):
         table.add_column(name)
     for process in running:
-        report = reports.get(process.name, {})
-        facts = ", ".join(
-            f"{key} {_short(value)}"
-            for key, value in report.items()
-            if key not in {"pid", "at_ms"} and value is not None
-        )
+        facts = _facts(process.name, reports.get(process.name, {}))
         table.add_row(process.name, str(process.pid), *_vitals(process), facts)
     return table
 
@@ -91,5 +93,14 @@ def _disk_line(data_dir: Path) -> str:
     return f"disk: {used / _MEGABYTE:.1f} MB in {data_dir}, {free / _MEGABYTE / 1000:.1f} GB free"
 
 
-def _short(value: object) -> str:
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+def _facts(name: str, report: dict[str, Any]) -> str:
+    """watermark_age_ms 1500 -> 'watermark age 1.5 s'; values that are absent are left out."""
+    parts = []
+    for key in _FACTS.get(name, ()):
+        value = report.get(key)
+        if key.endswith("_ms") and isinstance(value, int | float):
+            parts.append(f"{key[:-3].replace('_', ' ')} {value / 1000:.1f} s")
+        elif value is not None:
+            shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+            parts.append(f"{key.replace('_', ' ')} {shown}")
+    return " · ".join(parts)
