@@ -42,7 +42,6 @@ class Aggregator:
         self._recovery = Recovery(self._state)
         self._repairer = Repairer(self._state)
         self._append_lock = asyncio.Lock()
-        self._close_lock = asyncio.Lock()
         self._recovered = False
 
     async def handle(self, deliveries: Sequence[Delivery]) -> None:
@@ -72,7 +71,7 @@ class Aggregator:
         await self._close(minute_ms(through_ms))
 
     async def _close(self, through_ms: int | None) -> None:
-        async with self._close_lock:
+        async with self._state.close_lock:
             async with self._append_lock:
                 await self._ensure_recovered()
             try:
@@ -87,7 +86,7 @@ class Aggregator:
 
     async def recover(self) -> None:
         """Read memory from the store again, as a take-over does once the former owner cannot write any more."""
-        async with self._close_lock, self._append_lock:
+        async with self._state.close_lock, self._append_lock:
             self._recovered = False
             await self._ensure_recovered()
 

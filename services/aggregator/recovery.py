@@ -35,7 +35,8 @@ class Recovery:
             by_key[SeriesKey(minute.exchange, minute.symbol)][minute.minute_ms] = kind
         for key in sorted({*state.coverage.symbols(), *by_key}):
             series = state.builder.of(key)
-            await self.hydrate(series)
+            if state.coverage.watermark_ms(key):  # else its coverage is gone with age: hydrated when it is seen again
+                await self.hydrate(series)
             await self._read_tape(series, by_key[key])
             await self._take_up(series, by_key[key])
         state.log.info("recovered", symbols=len(state.builder.series), marks=len(state.marked))

@@ -74,20 +74,33 @@ class Repairer:
 
     async def _backfill(self, key: SeriesKey) -> None:
         """The last closed klines of every timeframe, where no candle is stored; announced to nobody."""
-        state = self._state
-        rest, watermark_ms = state.rest[key.exchange], state.coverage.watermark_ms(key)
-        minutes: list[Candle] = []
+        rest, watermark_ms = self._state.rest[key.exchange], self._state.coverage.watermark_ms(key)
+        history: dict[Timeframe, list[Candle]] = {}
         for timeframe in Timeframe:
             end_ms = timeframe.open_time_ms(watermark_ms)
-            start_ms = max(0, end_ms - state.limits.backfill_candles * timeframe.duration_ms)
+            start_ms = max(0, end_ms - self._state.limits.backfill_candles * timeframe.duration_ms)
             klines = await rest.klines(key.symbol, timeframe, start_ms=start_ms, end_ms=end_ms)
-            candles = [candle_of_kline(key, timeframe, kline) for kline in klines]
+            history[timeframe] = [candle_of_kline(key, timeframe, kline) for kline in klines]
+        async with self._state.close_lock:
+            await self._begin_with(key, history)
+
+    async def _begin_with(self, key: SeriesKey, history: dict[Timeframe, list[Candle]]) -> None:
+        """Store what is missing before the first open minute; a series that has not begun goes on from its last minute.
+
+        Minutes come last: a symbol that has some counts as having its history.
+        """
+        state, series = self._state, self._state.builder.of(key)
+        for timeframe in reversed(Timeframe):
+            candles = history[timeframe]
+            if series.next_ms is not None:
+                candles = [one for one in candles if one.close_time_ms <= series.next_ms]
+            if not candles:
+                continue
+            start_ms, end_ms = candles[0].open_time_ms, candles[-1].close_time_ms
             there = {one.open_time_ms for one in await state.candles.between(*key, timeframe, start_ms, end_ms)}
             await state.candles.save([one for one in candles if one.open_time_ms not in there], fence=state.fence)
-            if timeframe is Timeframe.M1:
-                minutes = candles
-        series = state.builder.of(key)
-        if minutes and not series.ready:
+        minutes = history[Timeframe.M1]
+        if minutes and series.next_ms is None:
             series.begin_at(minutes[-1].close_time_ms, minutes[-1])
         series.ready = True
         state.backfills.discard(key)

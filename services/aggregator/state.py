@@ -44,6 +44,8 @@ class State:
         self.pending = PendingStore(store)
         self.candles = CandleStore(store)
         self.log: Any = structlog.get_logger("aggregator")
+        # Held while candles are decided and stored, whether from trades or from a venue's history.
+        self.close_lock = asyncio.Lock()
         # A mark written and one cleared must not overtake each other.
         self.marks_lock = asyncio.Lock()
         self.counters = {"batches": 0, "closed": 0, "corrected": 0, "partial": 0, "conflicts": 0, "refused": 0}

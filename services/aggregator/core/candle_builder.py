@@ -14,6 +14,7 @@ from shared.domain.timeframe import MINUTE_MS, Timeframe, minute_ms
 
 # A kline is asked for before the hole times out, so that the answer is there when it does.
 ASK_AFTER_SHARE: Final = 2
+RANGE_MINUTES_MAX: Final = 1_000  # asked for at once, so that an answer comes within its deadline
 
 
 class MinuteClose(NamedTuple):
@@ -137,6 +138,7 @@ class CandleBuilder:
             while start_ms < limit_ms and self._coverage.quality(key, start_ms) is not None:
                 start_ms += MINUTE_MS
             end_ms = start_ms
+            limit_ms = min(limit_ms, start_ms + RANGE_MINUTES_MAX * MINUTE_MS)
             while end_ms < limit_ms and self._coverage.quality(key, end_ms) is None:
                 end_ms += MINUTE_MS
             if end_ms > start_ms:
@@ -150,7 +152,7 @@ class CandleBuilder:
             if key.exchange in self._rest_exchanges and series.holes and len(ranges) < ranges_max:
                 start_ms = min(series.holes)
                 end_ms = start_ms + MINUTE_MS
-                while end_ms in series.holes:
+                while end_ms in series.holes and end_ms < start_ms + RANGE_MINUTES_MAX * MINUTE_MS:
                     end_ms += MINUTE_MS
                 ranges.append(KlineRange(key, start_ms, end_ms))
         return ranges
