@@ -34,7 +34,7 @@ class _NumberedMinute:
 class _Known:
     def __init__(self) -> None:
         self.numbers: dict[int, _NumberedMinute] = {}
-        self.texts: dict[str, int] = {}
+        self.texts: dict[str, tuple[int, ...]] = {}  # every minute an id stands in
         self.texts_by_minute: defaultdict[int, list[str]] = defaultdict(list)
 
 
@@ -90,11 +90,14 @@ class Identities:
         moved: defaultdict[int, list[int | str]] = defaultdict(list)
         if not known.texts.keys().isdisjoint(ids):
             for trade_id in ids:
-                minute = known.texts.get(trade_id, piece.minute_ms)
-                if minute != piece.minute_ms:
-                    moved[minute].append(trade_id)
+                minutes = known.texts.get(trade_id, ())
+                for minute in minutes:
+                    if minute != piece.minute_ms:
+                        moved[minute].append(trade_id)
+                if minutes and piece.minute_ms not in minutes:
+                    known.texts[trade_id] = (*minutes, piece.minute_ms)
             ids = [trade_id for trade_id in ids if trade_id not in known.texts]
-        known.texts.update(dict.fromkeys(ids, piece.minute_ms))
+        known.texts.update(dict.fromkeys(ids, (piece.minute_ms,)))
         known.texts_by_minute[piece.minute_ms].extend(ids)
         if len(known.texts_by_minute) > self._minutes_max:
             for trade_id in known.texts_by_minute.pop(min(known.texts_by_minute)):

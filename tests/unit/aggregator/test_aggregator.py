@@ -370,3 +370,16 @@ async def test_a_kill_between_storing_and_telling_a_correction_loses_no_flat_min
         assert (candle.close, candle.revision) == (90.0, 2)
         assert known["AAA", candle.timeframe, candle.open_time_ms] == candle
     assert await bench.marks() == {}
+
+
+@pytest.mark.parametrize("trade_id", [1, "x"])
+async def test_of_three_minutes_with_one_id_only_the_earliest_arrival_counts(trade_id):
+    bench = Bench()
+    aggregator = bench.aggregator()
+    anchor = aaa(0 if trade_id == 1 else "a", 0, 50.0)
+    for session, age, minute in (("c", 1, 1), ("a", 3, 2), ("b", 2, 3)):
+        rows = [aaa(trade_id, minute * M, 100.0 + minute), *([anchor] if session == "c" else [])]
+        batch = a_batch(rows, session=session, started_at_ms=START_MS - age, watermark_ms=START_MS + 4 * M)
+        await aggregator.append([batch])
+        await aggregator.close_minutes()
+    assert [candle.trade_count for candle in await bench.candles("AAA")] == [1, 0, 1, 0]
