@@ -77,10 +77,8 @@ class CandleBuilder:
 
     def _plan(self, series: Series, through_ms: int | None, limit: int) -> Iterable[MinuteClose]:
         watermark_ms = self._coverage.watermark_ms(series.key)
-        if series.next_ms is None:
-            series.next_ms = series.first_trade_minute_ms()
         for _ in range(limit):
-            now_ms = series.next_ms
+            now_ms = series.first_open_ms()
             if now_ms is None or now_ms > (watermark_ms - MINUTE_MS if through_ms is None else through_ms):
                 return
             quality = self._evidence(series, now_ms, watermark_ms, ending=through_ms is not None)
@@ -131,9 +129,12 @@ class CandleBuilder:
         patience_ms = self._limits.hole_timeout_ms // ASK_AFTER_SHARE
         ranges = []
         for key, series in self.series.items():
-            if key.exchange not in self._rest_exchanges or not series.ready or series.next_ms is None:
+            if key.exchange not in self._rest_exchanges or not series.ready:
                 continue
-            start_ms = max(series.next_ms, series.asked_until_ms)
+            first_ms = series.first_open_ms()
+            if first_ms is None:
+                continue
+            start_ms = max(first_ms, series.asked_until_ms)
             limit_ms = minute_ms(self._coverage.watermark_ms(key) - patience_ms)
             while start_ms < limit_ms and self._coverage.quality(key, start_ms) is not None:
                 start_ms += MINUTE_MS

@@ -70,8 +70,10 @@ class Series:
             self._exclusions.pop(minute_ms, None)
             self.late.add(minute_ms)
 
-    def first_trade_minute_ms(self) -> int | None:
-        """The earliest open minute with a trade."""
+    def first_open_ms(self) -> int | None:
+        """The minute to close next; before a symbol's first candle the earliest with a trade, which may still change."""
+        if self.next_ms is not None:
+            return self.next_ms
         return min(self._hot) if self._hot else None
 
     def open_minutes(self) -> int:
