@@ -99,6 +99,11 @@ class Aggregator:
         """Whether a symbol waits for klines before it goes on."""
         return self._repairer.is_wanted()
 
+    @property
+    def history_is_wanted(self) -> bool:
+        """Whether higher timeframes are still to be loaded; nothing waits for them."""
+        return bool(self._state.histories)
+
     def forget_old(self) -> None:
         """Drop coverage and holes older than the horizon, so that memory stays bounded."""
         state = self._state

@@ -148,6 +148,9 @@ class _Active:
             except TransientError as error:
                 self._context.log.warning("repair_will_try_again", error=str(error))
             self._work.set()
+            if self._aggregator.history_is_wanted:
+                await wait_or_stop(self._over, _RETRY_SECONDS)
+                self._repair.set()
 
     async def _renew(self) -> None:
         seconds = self._settings.lease_ttl_ms / 1000 / _RENEWALS_PER_TTL

@@ -14,6 +14,7 @@ from shared.store.pending import MarkKind, MinuteKey
 
 # How many minutes back a symbol's newest candle is looked for, in widening steps: after a short stop the first suffices.
 _PROBES_MINUTES: Final = (70, 1_500)
+_WEEKS_LOOKED_BACK: Final = 10
 _AHEAD_MS: Final = 60 * MINUTE_MS  # a stored candle may be newer than what the coverage rows still say
 
 
@@ -49,10 +50,17 @@ class Recovery:
         if last is not None:
             series.begin_at(last.close_time_ms, last)
             series.ready = True
+            if series.key.exchange in state.rest and not await self._has_history(series.key, watermark_ms):
+                state.histories.add(series.key)
         elif series.key.exchange in state.rest:
             state.backfills.add(series.key)
         else:
             series.ready = True
+
+    async def _has_history(self, key: SeriesKey, watermark_ms: int) -> bool:
+        """Weeks are loaded last: where one is stored, the loading was not cut short."""
+        weeks = await self._state.candles.last(*key, Timeframe.W1, count=_WEEKS_LOOKED_BACK, before_ms=watermark_ms)
+        return bool(weeks)
 
     async def _last_candle(self, key: SeriesKey, watermark_ms: int) -> Candle | None:
         before_ms = minute_ms(watermark_ms) + _AHEAD_MS

@@ -10,7 +10,7 @@ from services.aggregator.core.coverage import SeriesKey
 from services.aggregator.state import State
 from shared.domain.candles import Candle
 from shared.domain.errors import PermanentError, TransientError
-from shared.domain.timeframe import Timeframe
+from shared.domain.timeframe import ROLL_UPS, Timeframe
 
 _CALLS_AT_ONCE: Final = 8
 _RANGES_PER_ROUND: Final = 40
@@ -38,12 +38,13 @@ class Repairer:
         if again:
             ranges += state.builder.holes(_RANGES_PER_ROUND)
         keys = [key for key in sorted(state.backfills) if again or not state.builder.of(key).ready]
-        await self._within(deadline_seconds, [partial(self._backfill, key) for key in keys])
+        await self._within(deadline_seconds, [partial(self._backfill_minutes, key) for key in keys])
         for key in keys:
             state.builder.of(key).ready = True  # its own trades start it where the backfill failed
         await self._within(deadline_seconds, [partial(self._fetch, wanted) for wanted in ranges])
         for wanted in ranges:
             state.builder.offer_klines(wanted, ())
+        await self._within(deadline_seconds, [partial(self._load_history, key) for key in sorted(state.histories)])
 
     async def _within(self, deadline_seconds: float, jobs: list[Callable[[], Awaitable[None]]]) -> None:
         async def guarded(job: Callable[[], Awaitable[None]]) -> None:
@@ -72,36 +73,48 @@ class Repairer:
         klines = await rest.klines(wanted.key.symbol, Timeframe.M1, start_ms=wanted.start_ms, end_ms=wanted.end_ms)
         self._state.builder.offer_klines(wanted, klines)
 
-    async def _backfill(self, key: SeriesKey) -> None:
-        """The last closed klines of every timeframe, where no candle is stored; announced to nobody."""
-        rest, watermark_ms = self._state.rest[key.exchange], self._state.coverage.watermark_ms(key)
-        history: dict[Timeframe, list[Candle]] = {}
-        for timeframe in Timeframe:
-            end_ms = timeframe.open_time_ms(watermark_ms)
-            start_ms = max(0, end_ms - self._state.limits.backfill_candles * timeframe.duration_ms)
-            klines = await rest.klines(key.symbol, timeframe, start_ms=start_ms, end_ms=end_ms)
-            history[timeframe] = [candle_of_kline(key, timeframe, kline) for kline in klines]
-        async with self._state.close_lock:
-            await self._begin_with(key, history)
-
-    async def _begin_with(self, key: SeriesKey, history: dict[Timeframe, list[Candle]]) -> None:
-        """Store what is missing before the first open minute; a series that has not begun goes on from its last minute.
-
-        Minutes come last: a symbol that has some counts as having its history.
-        """
-        state, series = self._state, self._state.builder.of(key)
-        for timeframe in reversed(Timeframe):
-            candles = history[timeframe]
-            if series.next_ms is not None:
-                candles = [one for one in candles if one.close_time_ms <= series.next_ms]
-            if not candles:
-                continue
-            start_ms, end_ms = candles[0].open_time_ms, candles[-1].close_time_ms
-            there = {one.open_time_ms for one in await state.candles.between(*key, timeframe, start_ms, end_ms)}
-            await state.candles.save([one for one in candles if one.open_time_ms not in there], fence=state.fence)
-        minutes = history[Timeframe.M1]
-        if minutes and series.next_ms is None:
-            series.begin_at(minutes[-1].close_time_ms, minutes[-1])
-        series.ready = True
-        state.backfills.discard(key)
+    async def _backfill_minutes(self, key: SeriesKey) -> None:
+        """The last closed 1m klines of a symbol that has none stored; announced to nobody. Its own trades go on from there."""
+        state = self._state
+        series = state.builder.of(key)
+        minutes = await self._missing_klines(key, Timeframe.M1)
+        async with state.close_lock:
+            await self._store(key, minutes)
+            if minutes and series.next_ms is None:
+                series.begin_at(minutes[-1].close_time_ms, minutes[-1])
+            series.ready = True
+            state.backfills.discard(key)
+            state.histories.add(key)
         state.log.info("backfilled", symbol=key.symbol, minutes=len(minutes))
+
+    async def _load_history(self, key: SeriesKey) -> None:
+        """The last closed klines of the higher timeframes, shortest first: each finds its children when it closes itself.
+
+        What is loaded is stored at once, so that a round cut short by its deadline is not lost.
+        """
+        state = self._state
+        for timeframe in ROLL_UPS:
+            if (key, timeframe) in state.histories_loaded:
+                continue
+            candles = await self._missing_klines(key, timeframe)
+            async with state.close_lock:
+                await self._store(key, candles)
+            state.histories_loaded.add((key, timeframe))
+        state.histories.discard(key)
+        state.log.info("history_loaded", symbol=key.symbol)
+
+    async def _missing_klines(self, key: SeriesKey, timeframe: Timeframe) -> list[Candle]:
+        state = self._state
+        end_ms = timeframe.open_time_ms(state.coverage.watermark_ms(key))
+        start_ms = max(0, end_ms - state.limits.backfill_candles * timeframe.duration_ms)
+        klines = await state.rest[key.exchange].klines(key.symbol, timeframe, start_ms=start_ms, end_ms=end_ms)
+        candles = [candle_of_kline(key, timeframe, kline) for kline in klines]
+        there = {one.open_time_ms for one in await state.candles.between(*key, timeframe, start_ms, end_ms)}
+        return [one for one in candles if one.open_time_ms not in there]
+
+    async def _store(self, key: SeriesKey, candles: list[Candle]) -> None:
+        """Under the closing lock: only what lies before the first open minute; the rest is ours to close."""
+        state, series = self._state, self._state.builder.of(key)
+        if series.next_ms is not None:
+            candles = [one for one in candles if one.close_time_ms <= series.next_ms]
+        await state.candles.save(candles, fence=state.fence)

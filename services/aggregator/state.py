@@ -59,7 +59,9 @@ class State:
         self.identities = Identities(self.limits.identity_minutes)
         self.recent = RecentCandles()
         self.marked: dict[MinuteKey, MarkKind] = {}
-        self.backfills: set[SeriesKey] = set()  # symbols without history whose backfill has not succeeded
+        self.backfills: set[SeriesKey] = set()  # symbols without minutes whose backfill has not succeeded
+        self.histories: set[SeriesKey] = set()  # symbols whose higher timeframes are still to be loaded
+        self.histories_loaded: set[tuple[SeriesKey, Timeframe]] = set()
         self.last_close_ms = 0
 
     async def ensure_marks(self, minutes: Iterable[MinuteKey]) -> None:

@@ -10,7 +10,7 @@ from shared.domain.candles import CandleQuality
 from shared.domain.errors import FencedError, TransientError
 from shared.domain.events import CandleCorrected, CandlesClosed, SystemEvent
 from shared.domain.instruments import Instrument
-from shared.domain.timeframe import MINUTE_MS, Timeframe
+from shared.domain.timeframe import MINUTE_MS, ROLL_UPS, Timeframe
 from shared.domain.trades import TradeSource
 from shared.domain.venue_trade import VenueTrade
 from shared.exchanges.venue import Kline, VenueRules
@@ -38,6 +38,7 @@ class KlineServer:
         self.first_minute_ms = first_minute_ms
         self.end_ms = end_ms
         self.down = False
+        self.down_from: Timeframe | None = None
         self.calls: list[tuple[str, Timeframe, int, int]] = []
 
     async def instruments(self, symbols: Sequence[str]) -> dict[str, Instrument]:
@@ -48,7 +49,7 @@ class KlineServer:
 
     async def klines(self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int) -> list[Kline]:
         self.calls.append((symbol, timeframe, start_ms, end_ms))
-        if self.down:
+        if self.down or timeframe is self.down_from:
             raise TransientError("no answer from the venue")
         step = timeframe.duration_ms
         first = max(start_ms, -(-self.first_minute_ms // step) * step)
@@ -307,8 +308,34 @@ async def test_after_an_absence_the_uncovered_minutes_come_from_klines_in_one_ca
 
     candles = (await bench.candles("AAA"))[5:]
     assert [candle.quality.value for candle in candles] == ["repaired_kline"] * 90 + ["complete"]
-    assert len(rest.calls) == 1
+    assert [call[1] for call in rest.calls].count(Timeframe.M1) == 1
     assert len(await bench.candles("AAA", Timeframe.H1)) >= 6
+
+
+async def test_minutes_come_first_and_a_history_cut_short_goes_on_where_it_stopped():
+    rest = KlineServer(START_MS - 40 * 7 * 24 * 60 * M, START_MS + 1000 * M)
+    bench = Bench(Limits(backfill_candles=5), {EXCHANGE: rest})
+    aggregator = bench.aggregator()
+    await aggregator.append([a_batch(watermark_ms=START_MS, symbols=("AAA",))])
+    await aggregator.close_minutes()
+    rest.down_from = Timeframe.H4
+    await aggregator.repair(deadline_seconds=5)
+
+    assert len(await bench.candles("AAA")) == 5
+    assert len(await bench.candles("AAA", Timeframe.H1)) == 5
+    assert await bench.candles("AAA", Timeframe.H4) == []
+    assert not aggregator.repair_is_wanted
+    assert aggregator.history_is_wanted
+
+    rest.down_from = None
+    rest.calls.clear()
+    killed_and_started = bench.aggregator()
+    await killed_and_started.append([a_batch(sequence=1, watermark_ms=START_MS + 1, symbols=("AAA",))])
+    await killed_and_started.close_minutes()
+    await killed_and_started.repair(deadline_seconds=5)
+
+    assert not killed_and_started.history_is_wanted
+    assert [len(await bench.candles("AAA", timeframe)) for timeframe in ROLL_UPS] == [5] * len(ROLL_UPS)
 
 
 async def test_a_stale_owner_is_refused_and_the_new_one_misses_nothing():
