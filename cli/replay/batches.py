@@ -72,7 +72,7 @@ class BatchMaker:
             start = end
 
     def _batch(self, chunk: TapeChunk, rows: slice, tie_rank: IntColumn) -> TradeBatch:
-        symbols = tuple(self._reader.symbols)
+        symbols = tuple(self._reader.symbols[: len(self._price_scales)])
         price_scales, quantity_scales = tuple(self._price_scales), tuple(self._quantity_scales)
         trade_id = chunk.trade_id[rows]
         batch = TradeBatch(
@@ -119,7 +119,7 @@ class BatchMaker:
             (self._price_scales, chunk.price_decimals),
             (self._quantity_scales, chunk.quantity_decimals),
         ):
-            most = np.zeros(len(self._reader.symbols), dtype=np.int64)
+            most = np.zeros(chunk.symbol_count, dtype=np.int64)
             most[: len(scales)] = scales
             np.maximum.at(most, chunk.symbol_index, decimals)
             scales[:] = most.tolist()

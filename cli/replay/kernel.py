@@ -25,7 +25,7 @@ _HASH_START: Final = 1469598103934665603
 _HASH_PRIME: Final = 1099511628211
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _decimal(buffer: Any, start: int, end: int) -> tuple[int, int]:
     """Mantissa without trailing fractional zeros and its decimals; (-1, 0) malformed, (-2, 0) too wide."""
     value, decimals, digits, pending, seen_dot = 0, 0, 0, 0, False
@@ -51,7 +51,7 @@ def _decimal(buffer: Any, start: int, end: int) -> tuple[int, int]:
     return (value, decimals) if digits else (-1, 0)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _integer(buffer: Any, start: int, end: int) -> int:
     """A non-negative integer of at most 18 digits without leading zeros; -1 where it is something else."""
     if end <= start or end - start > _DIGITS_MAX or (buffer[start] == _ZERO and end - start > 1):
@@ -64,7 +64,7 @@ def _integer(buffer: Any, start: int, end: int) -> int:
     return value
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _symbol(buffer: Any, start: int, end: int, hashes: Any, names: Any, count: int) -> int:
     """Position of the symbol in the table; count where it is new, -1 where the text is not allowed."""
     if end <= start:
@@ -83,7 +83,7 @@ def _symbol(buffer: Any, start: int, end: int, hashes: Any, names: Any, count: i
     return count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def scan_rows(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes; splitting it would cost the speed it exists for
     buffer: Any, length: int, roles: Any, hashes: Any, names: Any, known_count: int, out: Any, status: Any, spans: Any
 ) -> tuple[int, int, int, bool]:

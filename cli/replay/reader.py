@@ -3,6 +3,7 @@
 import gzip
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -37,9 +38,13 @@ class TextIdsFoundError(Exception):
 
 
 class TapeChunk(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Consecutive rows of the tape in columns; units are mantissas with their own decimals per row."""
+    """Consecutive rows of the tape in columns; units are mantissas with their own decimals per row.
+
+    symbol_count: how many symbols the tape has shown up to its end.
+    """
 
     first_line: int
+    symbol_count: int
     event_time_ms: IntColumn
     symbol_index: IntColumn
     trade_id: IdColumn
@@ -54,6 +59,7 @@ class TapeChunk(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 _NO_INTEGERS: Final = np.empty(0, dtype=np.int64)
 EMPTY_CHUNK: Final = TapeChunk(
     first_line=0,
+    symbol_count=0,
     event_time_ms=_NO_INTEGERS,
     symbol_index=_NO_INTEGERS,
     trade_id=_NO_INTEGERS,
@@ -88,7 +94,18 @@ class TapeReader:
         self._line = 2
 
     def chunks(self) -> Iterator[TapeChunk]:
-        """Every good row in file order. Raises TapeError (file, line) where the file is missing, cut or lacks a column."""
+        """Every good row in file order. Raises TapeError (file, line) where the file is missing, cut or lacks a column.
+
+        The next chunk is decoded on another core (gzip and scanner need no interpreter) while the caller uses this one.
+        """
+        decoded = self._decoded()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tape") as ahead:
+            coming = ahead.submit(next, decoded, None)
+            while (chunk := coming.result()) is not None:
+                coming = ahead.submit(next, decoded, None)
+                yield chunk
+
+    def _decoded(self) -> Iterator[TapeChunk]:
         try:
             with self.path.open("rb") as raw:
                 packed = raw.read(2) == _GZIP_MAGIC
@@ -156,6 +173,7 @@ class TapeReader:
             trade_id[:] = [buffer[start:end].decode("utf-8", "replace") for start, end in spans.tolist()]
         return TapeChunk(
             first_line=first_line,
+            symbol_count=len(self.symbols),
             event_time_ms=columns[0],
             symbol_index=columns[1],
             trade_id=trade_id,
