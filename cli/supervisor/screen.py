@@ -33,7 +33,7 @@ class Screen:
 
     def start(self) -> None:
         """Take over the terminal's lower part; without a terminal nothing happens until there is a line to print."""
-        self._console.print(f"[bold]Crypto Signal Tracker[/bold] · {self._headline}")
+        self.line(f"[bold]Crypto Signal Tracker[/bold] · {self._headline}")
         if self._console.is_terminal:
             self._live = Live(console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
@@ -46,7 +46,7 @@ class Screen:
 
     def line(self, text: str) -> None:
         """One line for people."""
-        self._console.print(Text.from_markup(text))
+        self._console.print(Text.from_markup(text), soft_wrap=not self._console.is_terminal)
 
     def message(self, raw: bytes) -> None:
         """A line of the notifier: a message, an edit or a chart as JSON; anything else is shown as it is."""
