@@ -32,6 +32,7 @@ class Closer:
         # Also for minutes without trades: a candle stored but not announced must be found again after a kill.
         await state.ensure_marks(MinuteKey(close.minute_ms, *close.series.key) for close in closes)
         built = state.builder.build(closes)
+        await self._remember_children(built)
         groups = [await self._with_roll_ups(one) for one in built]
         saved = await self._save(groups)
         crash_point("aggregator.stored")
@@ -40,6 +41,21 @@ class Closer:
         await self._note_holes(closes, built)
         await state.finish_marks((close.series, close.minute_ms) for close in closes)
         return state.builder.more
+
+    async def _remember_children(self, built: Sequence[Built]) -> None:
+        """Bring to memory what the roll-ups of all symbols need, in one read per timeframe instead of one per symbol."""
+        recent = self._state.recent
+        wanted: defaultdict[Timeframe, list[tuple[str, str, int]]] = defaultdict(list)
+        for one in built:
+            key, end_ms = one.series.key, one.minute_ms + MINUTE_MS
+            for timeframe in _closing_at(end_ms):
+                source = timeframe.source or timeframe
+                # The last child closes with this very minute: it is about to be made.
+                times_ms = range(end_ms - timeframe.duration_ms, end_ms - source.duration_ms, source.duration_ms)
+                wanted[source] += [(*key, time_ms) for time_ms in times_ms if recent.get(key, source, time_ms) is None]
+        for source, places in wanted.items():
+            if places:
+                recent.put(await self._state.candles.some(source, places))
 
     async def _with_roll_ups(self, one: Built) -> list[Candle]:
         """The minute's candle and every higher one that closes with it, shortest first."""

@@ -36,6 +36,12 @@ class CandleStore:
         rows = await self._store.scan(table, key_of(exchange, symbol, start_ms), key_of(exchange, symbol, end_ms))
         return [_decode(row) for row in rows]
 
+    async def some(self, timeframe: Timeframe, places: Sequence[tuple[str, str, int]]) -> list[Candle]:
+        """Newest revisions of those (exchange, symbol, open time) that exist, in the order asked, in one read."""
+        keys = [key_of(*place) for place in places]
+        rows = await self._store.get_many(candle_table(timeframe), keys)
+        return [_decode(rows[key]) for key in keys if key in rows]
+
     async def last(
         self, exchange: str, symbol: str, timeframe: Timeframe, *, count: int, before_ms: int
     ) -> list[Candle]:
