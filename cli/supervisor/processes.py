@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import msgspec
 import psutil
@@ -19,6 +19,8 @@ from shared.domain.errors import PermanentError
 
 STOP_SECONDS_MAX: Final = 12.0
 _START_TOLERANCE_SECONDS: Final = 1.0
+_TAIL_BYTES: Final = 50_000
+_SHOWN_MAX: Final = 300
 
 
 class RunningProcess(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,8 +167,27 @@ def stop_supervisors(run_dirs: list[Path]) -> list[str]:
 
 def last_log_line(file: Path) -> str:
     """The last line of a log, for an error message."""
+    lines = _log_lines(file)
+    return lines[-1][:_SHOWN_MAX] if lines else ""
+
+
+def last_problem(file: Path) -> str:
+    """The last warning or error of a log in words; empty where there is none."""
+    for line in reversed(_log_lines(file)):
+        try:
+            entry = msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            continue
+        if entry.get("level") in {"warning", "error", "critical"}:
+            event = str(entry.get("event", "")).replace("_", " ")
+            return f"{event}: {entry.get('error', entry.get('reason', ''))}".rstrip(": ")[:_SHOWN_MAX]
+    return ""
+
+
+def _log_lines(file: Path) -> list[str]:
     try:
-        lines = file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        with file.open("rb") as log:
+            log.seek(max(0, file.stat().st_size - _TAIL_BYTES))
+            return log.read().decode("utf-8", "replace").strip().splitlines()
     except OSError:
-        return ""
-    return lines[-1][:300] if lines else ""
+        return []

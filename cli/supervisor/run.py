@@ -7,12 +7,15 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from rich.markup import escape
 
 from cli.supervisor.plan import SERVICES, ProcessPlan, RunPlan
 from cli.supervisor.processes import (
     check_port_free,
     last_log_line,
+    last_problem,
     refuse_second_start,
     spawn,
     start_lock,
@@ -24,7 +27,8 @@ from shared.domain.errors import PermanentError, TransientError
 from shared.runtime.clock import ScaledClock
 from shared.runtime.config import load_config
 
-READY_SECONDS_MAX: Final = 30.0
+READY_SECONDS_MAX: Final = 60.0
+PATIENCE_SECONDS: Final = 5.0
 RESTARTS_MAX: Final = 5
 REFRESH_SECONDS: Final = 0.5
 FRONT: Final = SERVICES[-1]
@@ -68,6 +72,8 @@ class Supervisor:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: dict[str, int] = {}
         self._stopping = asyncio.Event()
+        self._blind_since = 0.0
+        self._said_blind = False
         environment = plan.processes[-1].environment
         config = load_config(os.environ.get("TRACKER_CONFIG", "config/tracker.yaml"))
         clock = ScaledClock(
@@ -101,9 +107,13 @@ class Supervisor:
         child = spawn(plan, self._plan.run_dir)
         self._children[plan.name] = child
         deadline = time.monotonic() + READY_SECONDS_MAX
+        quiet_until = time.monotonic() + PATIENCE_SECONDS
         while not self._stopping.is_set() and not await self._ready(plan, child.pid):
             if child.poll() is not None:
                 raise PermanentError(f"{plan.name} ended at its start: {_reason(plan.log_file)}")
+            if time.monotonic() > quiet_until:
+                quiet_until = deadline
+                self._screen.line(f"[yellow]{plan.name} is not ready yet: {_problem(plan.log_file)}[/yellow]")
             if time.monotonic() > deadline:
                 raise PermanentError(
                     f"{plan.name} was not ready within {READY_SECONDS_MAX:g} s: see {plan.log_file} "
@@ -161,11 +171,28 @@ class Supervisor:
         self._screen.line(f"[yellow]{plan.name} ended, started again ({count}): {reason}[/yellow]")
         return True
 
+    def _say_blindness(self, status: dict[str, Any]) -> None:
+        """Say once when nothing is heard from the exchange, with the reason and what happens, and once when it is back."""
+        blind = not status or bool(status.get("blind")) or not status.get("ready")
+        now = time.monotonic()
+        self._blind_since = (self._blind_since or now) if blind else 0.0
+        if blind and not self._said_blind and now - self._blind_since > PATIENCE_SECONDS:
+            log_file = next(plan.log_file for plan in self._plan.processes if plan.name == "ingestion")
+            self._screen.line(
+                f"[bold yellow]nothing is heard from the exchange[/bold yellow] ({_problem(log_file)}); "
+                f"trying on by itself. Check the network, or BYBIT_WEBSOCKET_URL and BYBIT_REST_URL"
+            )
+            self._said_blind = True
+        elif not blind and self._said_blind:
+            self._screen.line("[green]the exchange is heard again[/green]")
+            self._said_blind = False
+
     async def _refresh(self) -> None:
         try:
             statuses = await self._view.statuses(SERVICES)
             watermark_ms = statuses.get("ingestion", {}).get("watermark_ms")
             watermarks = dict.fromkeys(self._view.exchanges, watermark_ms) if watermark_ms else {}
+            self._say_blindness(statuses.get("ingestion", {}))
             self._screen.update(await self._view.symbols(watermarks), statuses, self._view.clock.market_ms())
         except TransientError as error:
             self._screen.line(f"[yellow]{error}[/yellow]")
@@ -188,5 +215,9 @@ async def _pump(read_end: int, screen: Screen, child: subprocess.Popen[bytes], s
     transport.close()
 
 
+def _problem(log_file: Path) -> str:
+    return escape(last_problem(log_file) or f"see {log_file}")
+
+
 def _reason(log_file: Path) -> str:
-    return last_log_line(log_file) or f"no word in {log_file}"
+    return escape(last_log_line(log_file) or f"no word in {log_file}")

@@ -28,6 +28,7 @@ async def start(context: ServiceContext[IngestionSettings]) -> None:
             stopping=context.stopping,
             seconds_max=settings.instruments_seconds_max,
             log=context.log,
+            on_wait=lambda: context.report_status({"exchange": BYBIT_LINEAR, "ready": False}),
         )
         if context.stopping.is_set():
             return

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from services.ingestion.backlog import Backlog
@@ -180,12 +181,23 @@ async def save_frontier(store: Store, exchange: str, frontier: Frontier) -> None
 
 
 async def find_instruments(
-    rest: VenueRest, symbols: tuple[str, ...], *, stopping: asyncio.Event, seconds_max: float, log: Any
+    rest: VenueRest,
+    symbols: tuple[str, ...],
+    *,
+    stopping: asyncio.Event,
+    seconds_max: float,
+    log: Any,
+    on_wait: Callable[[], Awaitable[None]] | None = None,
 ) -> dict[str, Instrument]:
-    """The instruments of the symbols, asked until the venue answers. Raises PermanentError when it trades none of them."""
+    """The instruments of the symbols, asked until the venue answers; `on_wait` is called before every attempt.
+
+    Raises PermanentError when the venue trades none of them, TransientError when it does not answer in time.
+    """
     loop = asyncio.get_running_loop()
     deadline, pause = loop.time() + seconds_max, 0.5
     while not stopping.is_set():
+        if on_wait is not None:
+            await on_wait()
         try:
             found = await rest.instruments(symbols)
         except TransientError as error:
