@@ -21,6 +21,7 @@ from shared.domain.trades import IntColumn
 
 _LIMB_BITS: Final = 24
 _LIMB_MASK: Final = (1 << _LIMB_BITS) - 1
+_SEQUENCE_BITS: Final = 44  # batches of a session: enough for a million years of quarter seconds
 _ROWS_MAX: Final = 1 << (63 - 2 * _LIMB_BITS)  # so many limb products add up inside an int64
 
 
@@ -106,8 +107,6 @@ def _gather(groups: Sequence[Sequence[MinuteTrades]], scales: list[tuple[int, in
     # A minute of many symbols comes in thousands of pieces: each is touched as few times as can be.
     pieces = list(chain.from_iterable(groups))
     lengths = [len(piece.price) for piece in pieces]
-    keys = [(piece.session_started_at_ms, piece.session, piece.sequence) for piece in pieces]
-    ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
     sizes = [len(group) for group in groups]
     gathered = zip(*map(_COLUMNS_OF, pieces), strict=True)
     columns = {name: np.concatenate(arrays) for name, arrays in zip(COLUMN_NAMES, gathered, strict=True)}
@@ -119,9 +118,23 @@ def _gather(groups: Sequence[Sequence[MinuteTrades]], scales: list[tuple[int, in
         factors = np.array([10**step for step in steps.tolist()], dtype=object)
         units = columns["quantity_units"].astype(object) * np.repeat(factors, lengths)
         columns["quantity_units"] = units.astype(np.int64)  # raises OverflowError rather than wrap
-    arrival = np.repeat(np.array([ranks[key] for key in keys]), lengths)
+    arrival = _arrivals(pieces, lengths)
     group = np.repeat(np.repeat(np.arange(len(groups)), sizes), lengths)
     return _Rows(group, arrival, columns)
+
+
+def _arrivals(pieces: Sequence[MinuteTrades], lengths: list[int]) -> IntColumn:
+    """Every row's (session start, session, sequence) as one number in the same order."""
+    sessions = [(piece.session_started_at_ms, piece.session) for piece in pieces]
+    ranks = {session: rank for rank, session in enumerate(sorted(set(sessions)))}
+    sequence = np.repeat(np.array([piece.sequence for piece in pieces]), lengths)
+    if any(piece.sequences is not None for piece in pieces):
+        per_piece = zip(pieces, lengths, strict=True)
+        rows = [np.full(n, one.sequence) if one.sequences is None else one.sequences for one, n in per_piece]
+        sequence = np.concatenate(rows)
+    session: IntColumn = np.repeat(np.array([ranks[session] for session in sessions]), lengths)
+    arrivals: IntColumn = (session << _SEQUENCE_BITS) | sequence
+    return arrivals
 
 
 def _text_ids(ids: npt.NDArray[Any]) -> npt.NDArray[Any]:

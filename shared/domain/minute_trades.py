@@ -11,7 +11,10 @@ from shared.domain.trades import BoolColumn, FloatColumn, IdColumn, IntColumn, T
 
 
 class MinuteTrades(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One batch's trades of one symbol in one minute; columns as in TradeBatch, never empty."""
+    """One batch's trades of one symbol in one minute; columns as in TradeBatch, never empty.
+
+    sequences: None for one batch's trades; where several batches of a session were `joined`, each row's batch number.
+    """
 
     exchange: str
     symbol: str
@@ -29,6 +32,7 @@ class MinuteTrades(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     taker_is_buyer: BoolColumn
     venue_sequence: IntColumn
     tie_rank: IntColumn
+    sequences: IntColumn | None = None
 
     def __len__(self) -> int:
         return len(self.price)
@@ -47,6 +51,39 @@ class MinuteTrades(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 COLUMN_NAMES = tuple(name for name, _ in TradeBatch.COLUMNS if name != "symbol_index")
+
+
+def joined(pieces: Sequence[MinuteTrades]) -> list[MinuteTrades]:
+    """The same trades of one symbol and minute in as few pieces as can be: one per session, source, scales and kind of id.
+
+    A busy minute comes in hundreds of pieces; joining them as they come keeps the fold at its close short.
+    """
+    alike: dict[tuple[object, ...], list[MinuteTrades]] = {}
+    for piece in pieces:
+        kind = (piece.session, piece.source, piece.price_scale, piece.quantity_scale, piece.trade_id.dtype == object)
+        alike.setdefault(kind, []).append(piece)
+    return [_join(group) if len(group) > 1 else group[0] for group in alike.values()]
+
+
+def _join(pieces: list[MinuteTrades]) -> MinuteTrades:
+    columns = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in COLUMN_NAMES}
+    return msgspec.structs.replace(pieces[0], sequences=np.concatenate([_sequences(one) for one in pieces]), **columns)
+
+
+def _sequences(piece: MinuteTrades) -> IntColumn:
+    return np.full(len(piece), piece.sequence, dtype=np.int64) if piece.sequences is None else piece.sequences
+
+
+def apart(piece: MinuteTrades) -> list[MinuteTrades]:
+    """The pieces that were joined, by sequence; a piece that was not joined as it is."""
+    if piece.sequences is None:
+        return [piece]
+    parts = []
+    for sequence in np.unique(piece.sequences).tolist():
+        rows = piece.sequences == sequence
+        columns = {name: getattr(piece, name)[rows] for name in COLUMN_NAMES}
+        parts.append(msgspec.structs.replace(piece, sequence=sequence, sequences=None, **columns))
+    return parts
 
 
 def split_by_minute(batch: TradeBatch) -> list[MinuteTrades]:

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.aggregator.core import series as series_module
 from shared.domain.candles import CandleQuality
 from shared.domain.timeframe import MINUTE_MS, Timeframe
 from shared.domain.trades import TradeBatch
@@ -19,6 +21,14 @@ from tests.support.trades import START_MS, Row, a_batch
 MINUTES = 8
 END_MS = START_MS + MINUTES * MINUTE_MS
 CRASHING_MODULES = ("handlers", "closing", "correcting")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _join_early() -> Iterator[None]:
+    """A busy minute's pieces are joined from 32 on; these markets are small, so they are joined from 2 on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(series_module, "JOIN_AT", 2)
+        yield
 
 
 class Killed(BaseException):

@@ -4,7 +4,33 @@ from services.aggregator.core.coverage import SeriesKey
 from shared.domain.candles import Candle
 from shared.domain.exclusions import Exclusion, counted
 from shared.domain.klines import Kline
-from shared.domain.minute_trades import MinuteTrades
+from shared.domain.minute_trades import MinuteTrades, apart, joined
+
+JOIN_AT = 32
+
+
+class _OpenMinute:
+    """The pieces of an open minute; a repeated one changes nothing. They are joined as they come, not all at the close."""
+
+    __slots__ = ("_known", "_loose", "_whole")
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, int]] = set()
+        self._loose: list[MinuteTrades] = []
+        self._whole: list[MinuteTrades] = []
+
+    def add(self, piece: MinuteTrades) -> None:
+        place = (piece.session, piece.sequence)
+        if place in self._known:
+            return
+        self._known.add(place)
+        self._loose.append(piece)
+        if len(self._loose) >= JOIN_AT:
+            self._whole += joined(self._loose)
+            self._loose = []
+
+    def pieces(self) -> list[MinuteTrades]:
+        return self._whole + self._loose
 
 
 class Series:
@@ -41,7 +67,7 @@ class Series:
         self.holes: set[int] = set()
         self.klines: dict[int, Kline] = {}
         self.asked_until_ms = 0
-        self._hot: dict[int, dict[tuple[str, int], MinuteTrades]] = {}
+        self._hot: dict[int, _OpenMinute] = {}
         self._exclusions: dict[int, list[Exclusion]] = {}
 
     def add(self, piece: MinuteTrades) -> None:
@@ -49,7 +75,10 @@ class Series:
         if self.is_closed(piece.minute_ms):
             self.late.add(piece.minute_ms)
         else:
-            self._hot.setdefault(piece.minute_ms, {})[piece.session, piece.sequence] = piece
+            minute = self._hot.get(piece.minute_ms)
+            if minute is None:
+                minute = self._hot[piece.minute_ms] = _OpenMinute()
+            minute.add(piece)
 
     def exclude(self, minute_ms: int, exclusion: Exclusion) -> None:
         """Rule a trade out of the minute."""
@@ -82,5 +111,9 @@ class Series:
 
     def take(self, minute_ms: int) -> list[MinuteTrades]:
         """Hand over the open minute's pieces, without excluded trades; it is the caller's to fold."""
-        pieces = list(self._hot.pop(minute_ms, {}).values())
-        return counted(pieces, self._exclusions.pop(minute_ms, []))
+        minute = self._hot.pop(minute_ms, None)
+        pieces = [] if minute is None else minute.pieces()
+        exclusions = self._exclusions.pop(minute_ms, None)
+        if not exclusions:
+            return pieces
+        return counted([part for piece in pieces for part in apart(piece)], exclusions)
