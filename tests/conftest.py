@@ -1,14 +1,32 @@
 """Fixtures for every kind of test; tests/README.md says which kind is for what."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.support.emulators_store import ServerProcess, running_bigtable, running_redis
+
 # The first call of a kernel compiles it: no deadline. One profile everywhere, so that a failure repeats.
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def bigtable_emulator() -> Iterator[ServerProcess]:
+    """The session's Bigtable emulator, which every client of this process finds; each test takes an instance of its own."""
+    with running_bigtable() as server, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("BIGTABLE_EMULATOR_HOST", server.address)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The session's Redis; each test takes a prefix of its own."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The adapters under contract. A new one is one more parameter and one branch here; the suites stay as they are."""
 
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,13 +9,16 @@ import pytest
 
 from shared.bus.memory import MemoryBus
 from shared.bus.sqlite import SqliteBus
+from shared.cache.redis import RedisCache
 from shared.cache.sqlite import SqliteCache
 from shared.runtime.clock import EventClock
 from shared.sqlite.bulk import insert_rows
 from shared.sqlite.database import Database
+from shared.store.bigtable import BigtableStore
 from shared.store.memory import MemoryStore
 from shared.store.sqlite import SqliteStore
 from tests.contract.harness import START_MS, TOPOLOGY, BusCase, CacheCase, StoreCase, moving
+from tests.support.emulators_store import PROJECT, ServerProcess, ageing, fresh_bigtable
 
 
 @pytest.fixture(params=["memory", "memory-objects", "sqlite-memory", "sqlite-file"])
@@ -38,9 +42,22 @@ async def bus_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     await database.close()
 
 
-@pytest.fixture(params=["memory", "sqlite-memory", "sqlite-file"])
+@pytest.fixture(params=["memory", "sqlite-memory", "sqlite-file", "bigtable"])
 async def store_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreCase]:
     clock = EventClock(START_MS)
+    if request.param == "bigtable":
+        request.getfixturevalue("bigtable_emulator")
+        async with fresh_bigtable(TOPOLOGY) as instance:
+            stores = [BigtableStore(PROJECT, instance, TOPOLOGY, clock)]
+
+            def another_client() -> BigtableStore:
+                stores.append(BigtableStore(PROJECT, instance, TOPOLOGY, clock))
+                return stores[-1]
+
+            yield StoreCase(store=stores[0], pass_time=moving(clock), another=another_client)
+            for opened_store in stores:
+                await opened_store.close()
+        return
     if request.param == "memory":
         in_memory = MemoryStore(TOPOLOGY, clock)
         yield StoreCase(store=in_memory, pass_time=moving(clock), another=lambda: in_memory)
@@ -59,8 +76,21 @@ async def store_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
         await database.close()
 
 
-@pytest.fixture(params=["sqlite-memory", "sqlite-file"])
+@pytest.fixture(params=["sqlite-memory", "sqlite-file", "redis"])
 async def cache_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CacheCase]:
+    if request.param == "redis":
+        server: ServerProcess = request.getfixturevalue("redis_server")
+        url, prefix = f"redis://{server.address}/0", f"{uuid.uuid4().hex}:"
+        caches = [RedisCache(url, prefix=prefix)]
+
+        def another_cache() -> RedisCache:
+            caches.append(RedisCache(url, prefix=prefix))
+            return caches[-1]
+
+        yield CacheCase(cache=caches[0], pass_time=ageing(url), another=another_cache)
+        for opened_cache in caches:
+            await opened_cache.close()
+        return
     clock = EventClock(START_MS)
     database = Database.open({"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}[request.param])
     cache = SqliteCache(database, clock)

@@ -38,6 +38,7 @@ TOPOLOGY = Topology(
         Table(name="versioned", max_versions=3, ttl_hours=None),
         Table(name="aging", max_versions=2, ttl_hours=72),
         Table(name="synchronous", max_versions=1, ttl_hours=None, fully_synchronous=True),
+        Table(name="once", max_versions=1, ttl_hours=72, write_once=True),
         Table(name="leases", max_versions=1, ttl_hours=None),
     ),
 )

@@ -1,0 +1,142 @@
+"""The connection to Bigtable: one client, its tables, a deadline on every call, every error as one line.
+
+BIGTABLE_EMULATOR_HOST decides whom the client dials; with it no Google host is ever asked for anything.
+"""
+
+import asyncio
+import os
+import time
+import warnings
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from google.api_core import exceptions as api_errors
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.bigtable.data import BigtableDataClientAsync, TableAsync
+from grpc import RpcError
+from grpc.aio import UsageError
+
+from shared.domain.errors import PermanentError, TransientError
+
+EMULATOR_VARIABLE: Final = "BIGTABLE_EMULATOR_HOST"
+_RENEW_SECONDS_MIN: Final = 1.0  # between two new channels
+_TEXT_MAX: Final = 300
+_ATTEMPT_SHARE: Final = 0.5  # of the deadline, so that a lost request is asked once more
+ResultT = TypeVar("ResultT")
+
+
+class BigtableConnection:
+    """Calls on tables of one instance. Made inside a running event loop; `deadline_seconds` holds for every call.
+
+    A table that is missing from the start raises PermanentError (nobody created it); one that answered before and is
+    gone raises TransientError (an emulator was started anew), so that no message is given up over it.
+    """
+
+    def __init__(self, project: str, instance: str, *, deadline_seconds: float) -> None:
+        self._project = project
+        self._instance = instance
+        self._deadline_seconds = deadline_seconds
+        self._client = _new_client(project)
+        self._renewed_at = time.monotonic()
+        self._tables: dict[str, TableAsync] = {}
+        self._answered: set[str] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_emulator(self) -> bool:
+        """Whether an emulator answers, which collects no garbage."""
+        return EMULATOR_VARIABLE in os.environ
+
+    async def call(self, table: str, ask: Callable[[TableAsync], Awaitable[ResultT]]) -> ResultT:
+        """Ask the table. Raises TransientError or PermanentError, never anything of Google's."""
+        asked = self._client
+        try:
+            # The client's own deadline comes first; the outer one holds when the client itself hangs.
+            async with asyncio.timeout(self._deadline_seconds + 1):
+                answer = await ask(self._table(table))
+        except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise self._translated(table, error, asked) from error  # the channel was closed under the call
+        except (
+            api_errors.GoogleAPIError,
+            GoogleAuthError,
+            RpcError,
+            UsageError,
+            ExceptionGroup,
+            OSError,
+            RuntimeError,
+        ) as error:
+            raise self._translated(table, error, asked) from error
+        self._answered.add(table)
+        return answer
+
+    async def close(self) -> None:
+        """Ends the client and those it replaced; bounded in time."""
+        await _close(self._client)
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=2)
+
+    def _table(self, name: str) -> TableAsync:
+        table = self._tables.get(name)
+        if table is None:
+            seconds = self._deadline_seconds
+            table = self._tables[name] = self._client.get_table(
+                self._instance,
+                name,
+                default_read_rows_operation_timeout=seconds,
+                default_read_rows_attempt_timeout=seconds * _ATTEMPT_SHARE,
+                default_mutate_rows_operation_timeout=seconds,
+                default_mutate_rows_attempt_timeout=seconds * _ATTEMPT_SHARE,
+                default_operation_timeout=seconds,
+                default_attempt_timeout=seconds * _ATTEMPT_SHARE,
+            )
+        return table
+
+    def _translated(self, table: str, error: BaseException, asked: BigtableDataClientAsync) -> Exception:
+        causes = _causes(error)
+        text = " ".join(str(causes[-1]).split())[:_TEXT_MAX] or type(causes[-1]).__name__
+        place = f"Bigtable {self._project}/{self._instance}, table {table}"
+        if any(isinstance(cause, api_errors.NotFound) for cause in causes) or "unknown family" in text:
+            hint = "`cst infra create` makes what infra/topology.yaml declares"
+            if table in self._answered:
+                return TransientError(f"the table is gone: {text} ({place}); {hint}")
+            return PermanentError(f"no such table: {text} ({place}); {hint}")
+        if any(isinstance(cause, api_errors.InvalidArgument) for cause in causes):
+            return PermanentError(f"Bigtable refuses the request: {text} ({place})")
+        self._renew(asked)
+        return TransientError(
+            f"Bigtable did not answer in {self._deadline_seconds:g} s or not at all: {text} ({place})"
+        )
+
+    def _renew(self, failed: BigtableDataClientAsync) -> None:
+        """A new channel: an old one waits up to two minutes before it dials again, however soon the server is back."""
+        if failed is not self._client or time.monotonic() - self._renewed_at < _RENEW_SECONDS_MIN:
+            return
+        self._renewed_at = time.monotonic()
+        self._client, self._tables = _new_client(self._project), {}
+        task = asyncio.ensure_future(_close(failed))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def _new_client(project: str) -> BigtableDataClientAsync:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that it is an emulator is what we asked for
+        return BigtableDataClientAsync(project=project)
+
+
+async def _close(client: BigtableDataClientAsync) -> None:
+    await client.close(timeout=1)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error and what caused it, the root last; of a group the first member."""
+    causes = [error]
+    while len(causes) < 10:  # noqa: PLR2004 - against circles
+        last = causes[-1]
+        inner = last.exceptions[0] if isinstance(last, BaseExceptionGroup) else last.__cause__
+        if inner is None or isinstance(inner, RpcError):
+            break
+        causes.append(inner)
+    return causes
