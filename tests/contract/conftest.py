@@ -1,7 +1,7 @@
 """The adapters under contract. A new one is one more parameter and one branch here; the suites stay as they are."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,12 +18,27 @@ from shared.store.bigtable import BigtableStore
 from shared.store.memory import MemoryStore
 from shared.store.sqlite import SqliteStore
 from tests.contract.harness import START_MS, TOPOLOGY, BusCase, CacheCase, StoreCase, moving
+from tests.contract.pubsub_case import pubsub_case
+from tests.support.emulators import running_pubsub
 from tests.support.emulators_store import PROJECT, ServerProcess, ageing, fresh_bigtable
 
 
-@pytest.fixture(params=["memory", "memory-objects", "sqlite-memory", "sqlite-file"])
+@pytest.fixture(scope="session")
+def pubsub_host() -> Iterator[str]:
+    """host:port of the session's own Pub/Sub emulator."""
+    with running_pubsub() as server:
+        yield server.address
+
+
+@pytest.fixture(params=["memory", "memory-objects", "sqlite-memory", "sqlite-file", "pubsub"])
 async def bus_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BusCase]:
     clock = EventClock(START_MS)
+    if request.param == "pubsub":
+        if request.node.get_closest_marker("waits"):
+            pytest.skip("real leases take their time: test_bus_contract_waits.py runs these side by side")
+        async with pubsub_case(request.getfixturevalue("pubsub_host")) as case:
+            yield case
+        return
     if request.param.startswith("memory"):
         bus = MemoryBus(TOPOLOGY, clock, encode=request.param == "memory")
         yield BusCase(bus=bus, pass_time=moving(clock), inject=_into_memory(bus))
