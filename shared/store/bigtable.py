@@ -252,9 +252,9 @@ def _holder(row: Row | None) -> tuple[str, int]:
     return row.value[_EXPIRY.size :].decode(), expires_at_ms
 
 
-def _key_chunks(keys: Sequence[str]) -> Iterator[list[str]]:
+def _key_chunks(keys: Sequence[str]) -> Iterator[list[str | bytes]]:
     """The distinct keys, as many as one request takes."""
-    distinct = list(dict.fromkeys(keys))
+    distinct: list[str | bytes] = list(dict.fromkeys(keys))
     for start in range(0, len(distinct), _BULK_ROWS):
         yield distinct[start : start + _BULK_ROWS]
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import grpc.aio
 from google.api_core import exceptions as api_errors
@@ -102,10 +102,8 @@ async def open_admin(project: str, instance: str) -> AsyncIterator[BigtableAdmin
     place = f"Bigtable {project}/{instance}" + (f" on the emulator at {emulator}" if emulator else "")
     try:
         client = _client(emulator)
-        try:
+        async with client:
             yield BigtableAdmin(client, project, instance)
-        finally:
-            await client.transport.close()
     except (api_errors.PermissionDenied, api_errors.InvalidArgument, api_errors.NotFound) as error:
         raise PermanentError(f"{_one_line(error)} ({place})") from error
     except (api_errors.GoogleAPIError, GoogleAuthError, OSError) as error:
@@ -120,13 +118,12 @@ def _client(emulator: str | None) -> BigtableTableAdminAsyncClient:
     return BigtableTableAdminAsyncClient(transport=BigtableTableAdminGrpcAsyncIOTransport(channel=channel))
 
 
-def _collection(table: Table) -> types.GcRule:
+def _collection(table: Table) -> dict[str, Any]:
     """A cell goes when enough newer ones are there, or when it is too old: either is enough."""
-    versions = types.GcRule(max_num_versions=table.max_versions)
+    versions = {"max_num_versions": table.max_versions}
     if table.ttl_hours is None:
         return versions
-    age = types.GcRule(max_age=timedelta(hours=table.ttl_hours))
-    return types.GcRule(union=types.GcRule.Union(rules=[versions, age]))
+    return {"union": {"rules": [versions, {"max_age": timedelta(hours=table.ttl_hours)}]}}
 
 
 def _one_line(error: BaseException) -> str:

@@ -123,7 +123,8 @@ class BigtableConnection:
 def _new_client(project: str) -> BigtableDataClientAsync:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # that it is an emulator is what we asked for
-        return BigtableDataClientAsync(project=project)
+        client: BigtableDataClientAsync = BigtableDataClientAsync(project=project)
+        return client
 
 
 async def _close(client: BigtableDataClientAsync) -> None:

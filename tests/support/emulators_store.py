@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from redis.asyncio import Redis
@@ -110,7 +111,7 @@ def ageing(url: str) -> Callable[[float], Awaitable[None]]:
     return pass_time
 
 
-def not_installed(what: str) -> None:
+def not_installed(what: str) -> NoReturn:
     """Skip, or fail where emulators are required."""
     reason = f"{what} is not installed"
     if os.environ.get("REQUIRE_EMULATORS") == "1":
