@@ -39,11 +39,8 @@ class RedisCache:
     """
 
     def __init__(self, url: str, *, prefix: str = "cst:", deadline_seconds: float = 3.0) -> None:
-        parts = urlsplit(url)
-        known = parts.scheme in _SCHEMES and bool(parts.hostname or parts.path)
-        require(
-            known, "REDIS_URL must begin with redis://, rediss:// or unix:// and name a server", _shown(url), "cache"
-        )
+        rule = "REDIS_URL must begin with redis://, rediss:// or unix:// and name a server"
+        require(_names_a_server(url), rule, _shown(url), "cache")
         self._place = _shown(url)
         self._prefix = prefix
         self._deadline_seconds = deadline_seconds
@@ -110,7 +107,16 @@ class RedisCache:
             raise TransientError(f"Redis did not do it: {text} ({self._place})") from error
 
 
+def _names_a_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return parts.scheme in _SCHEMES and port_ok and bool(parts.hostname or parts.path)
+
+
 def _shown(url: str) -> str:
-    """The address without user and password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+    """The address without user, password and options."""
+    scheme, mark, rest = url.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2].partition('?')[0]}"

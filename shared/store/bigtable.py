@@ -156,17 +156,20 @@ class BigtableStore:
         for place in places:
             by_key.setdefault(writes[place].key, []).append(place)
 
+        errors: list[Exception] = []
+
         async def in_order(of_one_row: Sequence[int]) -> None:
             for place in of_one_row:
                 async with self._slots:
-                    outcomes[place] = await self._write_row(writes[place])
+                    if errors:  # what has not begun need not try: the deadline is the whole call's
+                        return
+                    try:
+                        outcomes[place] = await self._write_row(writes[place])
+                    except Exception as error:  # noqa: BLE001 - raised below, whatever it is
+                        errors.append(error)
 
-        if len(by_key) == 1:
-            await in_order(next(iter(by_key.values())))
-            return
         # All of them end before the first error is raised: nothing writes on behind the caller's back.
-        ended = await asyncio.gather(*map(in_order, by_key.values()), return_exceptions=True)
-        errors = [error for error in ended if isinstance(error, BaseException)]
+        await asyncio.gather(*map(in_order, by_key.values()))
         if errors:
             raise errors[0]
 
@@ -207,6 +210,7 @@ class BigtableStore:
                 true_case_mutations=None if absent else change.mutations,
                 false_case_mutations=change.mutations if absent else None,
             ),
+            repeatable=False,
         )
         return bool(matched) is not absent
 

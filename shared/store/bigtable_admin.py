@@ -114,7 +114,8 @@ def _client(emulator: str | None) -> BigtableTableAdminAsyncClient:
     if emulator is None:
         return BigtableTableAdminAsyncClient()
     # The admin client does not know the variable: the channel is made by hand.
-    channel = grpc.aio.insecure_channel(emulator)
+    # Connections of its own: shared ones would make it wait where another client has just failed to connect.
+    channel = grpc.aio.insecure_channel(emulator, options=[("grpc.use_local_subchannel_pool", 1)])
     return BigtableTableAdminAsyncClient(transport=BigtableTableAdminGrpcAsyncIOTransport(channel=channel))
 
 

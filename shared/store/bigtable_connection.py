@@ -20,8 +20,28 @@ from shared.domain.errors import PermanentError, TransientError
 
 EMULATOR_VARIABLE: Final = "BIGTABLE_EMULATOR_HOST"
 _RENEW_SECONDS_MIN: Final = 1.0  # between two new channels
+_PAUSE_SECONDS_FIRST: Final = 0.02
+_PAUSE_SECONDS_MAX: Final = 0.5
 _TEXT_MAX: Final = 300
 _ATTEMPT_SHARE: Final = 0.5  # of the deadline, so that a lost request is asked once more
+_ERRORS: Final = (
+    api_errors.GoogleAPIError,
+    GoogleAuthError,
+    RpcError,
+    UsageError,
+    ExceptionGroup,
+    OSError,  # TimeoutError among them
+    RuntimeError,
+)
+_UNANSWERED: Final = (
+    api_errors.ServiceUnavailable,
+    api_errors.DeadlineExceeded,
+    api_errors.InternalServerError,  # a stream that was reset
+    api_errors.Aborted,
+    api_errors.Cancelled,
+    asyncio.CancelledError,
+    TimeoutError,
+)
 ResultT = TypeVar("ResultT")
 
 
@@ -47,29 +67,37 @@ class BigtableConnection:
         """Whether an emulator answers, which collects no garbage."""
         return EMULATOR_VARIABLE in os.environ
 
-    async def call(self, table: str, ask: Callable[[TableAsync], Awaitable[ResultT]]) -> ResultT:
-        """Ask the table. Raises TransientError or PermanentError, never anything of Google's."""
-        asked = self._client
-        try:
-            # The client's own deadline comes first; the outer one holds when the client itself hangs.
-            async with asyncio.timeout(self._deadline_seconds + 1):
-                answer = await ask(self._table(table))
-        except asyncio.CancelledError as error:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                raise
-            raise self._translated(table, error, asked) from error  # the channel was closed under the call
-        except (
-            api_errors.GoogleAPIError,
-            GoogleAuthError,
-            RpcError,
-            UsageError,
-            ExceptionGroup,
-            OSError,
-            RuntimeError,
-        ) as error:
-            raise self._translated(table, error, asked) from error
-        self._answered.add(table)
-        return answer
+    async def call(
+        self, table: str, ask: Callable[[TableAsync], Awaitable[ResultT]], *, repeatable: bool = True
+    ) -> ResultT:
+        """Ask the table, again and again while it is not reachable, until the deadline.
+
+        repeatable: asking twice does no harm. False: asked again only where the request certainly was not sent.
+        Raises TransientError or PermanentError, never anything of Google's.
+        """
+        deadline = asyncio.get_running_loop().time() + self._deadline_seconds
+        pause_seconds = _PAUSE_SECONDS_FIRST
+        while True:
+            asked = self._client
+            try:
+                async with asyncio.timeout_at(deadline):
+                    answer = await ask(self._table(table))
+            except asyncio.CancelledError as error:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+                failure: BaseException = error  # the channel was closed under the call
+            except _ERRORS as error:
+                failure = error
+            else:
+                self._answered.add(table)
+                return answer
+            self._renew_after(failure, asked)
+            left_seconds = deadline - asyncio.get_running_loop().time()
+            again = _unreached(failure) or (repeatable and _unanswered(failure))
+            if not again or left_seconds <= pause_seconds:
+                raise self._translated(table, failure) from failure
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(_PAUSE_SECONDS_MAX, pause_seconds * 2)
 
     async def close(self) -> None:
         """Ends the client and those it replaced; bounded in time."""
@@ -80,20 +108,24 @@ class BigtableConnection:
     def _table(self, name: str) -> TableAsync:
         table = self._tables.get(name)
         if table is None:
-            seconds = self._deadline_seconds
+            # One attempt each: trying again, over a new channel where needed, is decided in `call`.
+            seconds = self._deadline_seconds * _ATTEMPT_SHARE
             table = self._tables[name] = self._client.get_table(
                 self._instance,
                 name,
                 default_read_rows_operation_timeout=seconds,
-                default_read_rows_attempt_timeout=seconds * _ATTEMPT_SHARE,
+                default_read_rows_attempt_timeout=seconds,
+                default_read_rows_retryable_errors=(),
                 default_mutate_rows_operation_timeout=seconds,
-                default_mutate_rows_attempt_timeout=seconds * _ATTEMPT_SHARE,
+                default_mutate_rows_attempt_timeout=seconds,
+                default_mutate_rows_retryable_errors=(),
                 default_operation_timeout=seconds,
-                default_attempt_timeout=seconds * _ATTEMPT_SHARE,
+                default_attempt_timeout=seconds,
+                default_retryable_errors=(),
             )
         return table
 
-    def _translated(self, table: str, error: BaseException, asked: BigtableDataClientAsync) -> Exception:
+    def _translated(self, table: str, error: BaseException) -> Exception:
         causes = _causes(error)
         text = " ".join(str(causes[-1]).split())[:_TEXT_MAX] or type(causes[-1]).__name__
         place = f"Bigtable {self._project}/{self._instance}, table {table}"
@@ -104,18 +136,18 @@ class BigtableConnection:
             return PermanentError(f"no such table: {text} ({place}); {hint}")
         if any(isinstance(cause, api_errors.InvalidArgument) for cause in causes):
             return PermanentError(f"Bigtable refuses the request: {text} ({place})")
-        self._renew(asked)
         return TransientError(
             f"Bigtable did not answer in {self._deadline_seconds:g} s or not at all: {text} ({place})"
         )
 
-    def _renew(self, failed: BigtableDataClientAsync) -> None:
+    def _renew_after(self, failure: BaseException, asked: BigtableDataClientAsync) -> None:
         """A new channel: an old one waits up to two minutes before it dials again, however soon the server is back."""
-        if failed is not self._client or time.monotonic() - self._renewed_at < _RENEW_SECONDS_MIN:
+        young = time.monotonic() - self._renewed_at < _RENEW_SECONDS_MIN
+        if asked is not self._client or young or not (_unreached(failure) or _unanswered(failure)):
             return
         self._renewed_at = time.monotonic()
         self._client, self._tables = _new_client(self._project), {}
-        task = asyncio.ensure_future(_close(failed))
+        task = asyncio.ensure_future(_close(asked))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -129,6 +161,18 @@ def _new_client(project: str) -> BigtableDataClientAsync:
 
 async def _close(client: BigtableDataClientAsync) -> None:
     await client.close(timeout=1)
+
+
+def _unreached(error: BaseException) -> bool:
+    """Whether the request certainly never left: nobody to connect to, or a channel that was already closed."""
+    root = _causes(error)[-1]
+    refused = isinstance(root, api_errors.ServiceUnavailable) and "failed to connect" in str(root)
+    return refused or isinstance(root, UsageError)
+
+
+def _unanswered(error: BaseException) -> bool:
+    """Whether nobody knows what became of the request."""
+    return isinstance(_causes(error)[-1], _UNANSWERED)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
