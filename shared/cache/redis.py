@@ -99,12 +99,26 @@ class RedisCache:
         return f"{self._prefix}map:{key}"
 
     async def _ask(self, answer: Awaitable[ResultT]) -> ResultT:
+        # Waited for from outside: cancelled at the moment its own timeout ends, the client goes on as if it were not.
+        task = asyncio.ensure_future(answer)
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                return await answer
+            await asyncio.wait({task}, timeout=self._deadline_seconds)
+            if not task.done():
+                raise TransientError(f"Redis did not answer in {self._deadline_seconds:g} s ({self._place})")
+            return task.result()
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             text = " ".join(str(error).split())[:300] or type(error).__name__
             raise TransientError(f"Redis did not do it: {text} ({self._place})") from error
+        finally:
+            if not task.done():
+                task.cancel()
+                task.add_done_callback(_forget)
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    """Takes note of the end of what nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _names_a_server(url: str) -> bool:

@@ -98,7 +98,7 @@ async def open_admin(project: str, instance: str) -> AsyncIterator[BigtableAdmin
 
     Raises inside the block: TransientError where nobody answers, PermanentError where the caller may not.
     """
-    emulator = os.environ.get(EMULATOR_VARIABLE)
+    emulator = os.environ.get(EMULATOR_VARIABLE) or None
     place = f"Bigtable {project}/{instance}" + (f" on the emulator at {emulator}" if emulator else "")
     try:
         client = _client(emulator)

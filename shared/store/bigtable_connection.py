@@ -65,7 +65,7 @@ class BigtableConnection:
     @property
     def is_emulator(self) -> bool:
         """Whether an emulator answers, which collects no garbage."""
-        return EMULATOR_VARIABLE in os.environ
+        return bool(os.environ.get(EMULATOR_VARIABLE))
 
     async def call(
         self, table: str, ask: Callable[[TableAsync], Awaitable[ResultT]], *, repeatable: bool = True
@@ -153,6 +153,8 @@ class BigtableConnection:
 
 
 def _new_client(project: str) -> BigtableDataClientAsync:
+    if not os.environ.get(EMULATOR_VARIABLE):
+        os.environ.pop(EMULATOR_VARIABLE, None)  # the client would take an empty one for an emulator's address
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # that it is an emulator is what we asked for
         client: BigtableDataClientAsync = BigtableDataClientAsync(project=project)
