@@ -142,12 +142,25 @@ class _Active:
             if self._over.is_set():
                 return
             try:
-                await self._aggregator.repair(deadline_seconds=self._settings.rest_deadline_seconds, again=again)
+                await self._repair_until_over(again=again)
             except FencedError as error:
                 self._lost(error)
             except TransientError as error:
                 self._context.log.warning("repair_will_try_again", error=str(error))
             self._work.set()
+
+    async def _repair_until_over(self, *, again: bool) -> None:
+        """A shutdown does not wait for an answer: unasked klines stay work items of the next owner."""
+        deadline_seconds = self._settings.rest_deadline_seconds
+        repairing = asyncio.ensure_future(self._aggregator.repair(deadline_seconds=deadline_seconds, again=again))
+        over = asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait({repairing, over}, return_when=asyncio.FIRST_COMPLETED)
+            if repairing.done():
+                repairing.result()
+        finally:
+            over.cancel()
+            repairing.cancel()
 
     async def _renew(self) -> None:
         seconds = self._settings.lease_ttl_ms / 1000 / _RENEWALS_PER_TTL

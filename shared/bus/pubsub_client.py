@@ -1,7 +1,8 @@
 """The connection to Pub/Sub: channel, names, deadlines, backoff, and one clear line for each way a call can fail.
 
-The async GAPIC clients ignore PUBSUB_EMULATOR_HOST, so the channel is built here, by hand: to the emulator where one is
-named, else to Google with application default credentials. Nothing else in the project opens a channel to Pub/Sub.
+Whether the GAPIC clients honour PUBSUB_EMULATOR_HOST depends on their version, so the channel is built here, by hand: to
+the emulator where one is named, else to Google with application default credentials. Nothing else in the project opens a
+channel to Pub/Sub.
 """
 
 import asyncio

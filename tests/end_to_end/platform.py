@@ -88,6 +88,10 @@ class Platform:
     async def _polled(self, name: str) -> bool:
         return self._processes[name].poll() is not None
 
+    def terminate(self, name: str) -> None:
+        """Ask it to end; stop_all waits for it."""
+        self._processes[name].terminate()
+
     def stop_all(self) -> dict[str, int]:
         """SIGTERM in the order of the flow; exit codes by service. Fails where one needs more than ten seconds."""
         codes = {}
