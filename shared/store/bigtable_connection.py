@@ -7,11 +7,11 @@ import asyncio
 import os
 import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from google.api_core import exceptions as api_errors
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, RefreshError
 from google.cloud.bigtable.data import BigtableDataClientAsync, TableAsync
 from grpc import RpcError
 from grpc.aio import UsageError
@@ -48,8 +48,9 @@ ResultT = TypeVar("ResultT")
 class BigtableConnection:
     """Calls on tables of one instance. Made inside a running event loop; `deadline_seconds` holds for every call.
 
-    A table that is missing from the start raises PermanentError (nobody created it); one that answered before and is
-    gone raises TransientError (an emulator was started anew), so that no message is given up over it.
+    A table that is missing and credentials that are refused raise PermanentError from the start on (nobody set them up),
+    but TransientError where they worked before (an emulator was started anew, a token expired), so that no message is
+    given up over them.
     """
 
     def __init__(self, project: str, instance: str, *, deadline_seconds: float) -> None:
@@ -129,16 +130,19 @@ class BigtableConnection:
         causes = _causes(error)
         text = " ".join(str(causes[-1]).split())[:_TEXT_MAX] or type(causes[-1]).__name__
         place = f"Bigtable {self._project}/{self._instance}, table {table}"
-        if any(isinstance(cause, api_errors.NotFound) for cause in causes) or "unknown family" in text:
+        if _is_any(causes, api_errors.NotFound) or "unknown family" in text:
             hint = "`cst infra create` makes what infra/topology.yaml declares"
             if table in self._answered:
                 return TransientError(f"the table is gone: {text} ({place}); {hint}")
             return PermanentError(f"no such table: {text} ({place}); {hint}")
-        if any(isinstance(cause, api_errors.InvalidArgument) for cause in causes):
+        if _is_any(causes, api_errors.Forbidden, api_errors.Unauthorized, RefreshError):
+            kind = TransientError if self._answered else PermanentError
+            return kind(f"Bigtable refuses these credentials: {text} ({place})")
+        if _is_any(causes, api_errors.InvalidArgument):
             return PermanentError(f"Bigtable refuses the request: {text} ({place})")
-        return TransientError(
-            f"Bigtable did not answer in {self._deadline_seconds:g} s or not at all: {text} ({place})"
-        )
+        if _unreached(error) or _unanswered(error):
+            return TransientError(f"Bigtable did not answer within {self._deadline_seconds:g} s: {text} ({place})")
+        return TransientError(f"Bigtable failed: {text} ({place})")
 
     def _renew_after(self, failure: BaseException, asked: BigtableDataClientAsync) -> None:
         """A new channel: an old one waits up to two minutes before it dials again, however soon the server is back."""
@@ -157,7 +161,10 @@ def _new_client(project: str) -> BigtableDataClientAsync:
         os.environ.pop(EMULATOR_VARIABLE, None)  # the client would take an empty one for an emulator's address
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # that it is an emulator is what we asked for
-        client: BigtableDataClientAsync = BigtableDataClientAsync(project=project)
+        try:
+            client: BigtableDataClientAsync = BigtableDataClientAsync(project=project)
+        except GoogleAuthError as error:
+            raise PermanentError(f"no credentials for Bigtable: {' '.join(str(error).split())}") from error
         return client
 
 
@@ -175,6 +182,10 @@ def _unreached(error: BaseException) -> bool:
 def _unanswered(error: BaseException) -> bool:
     """Whether nobody knows what became of the request."""
     return isinstance(_causes(error)[-1], _UNANSWERED)
+
+
+def _is_any(causes: Sequence[BaseException], *kinds: type[BaseException]) -> bool:
+    return any(isinstance(cause, kinds) for cause in causes)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

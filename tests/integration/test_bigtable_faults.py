@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import psutil
 import pytest
+from google.api_core.exceptions import PermissionDenied
+from google.auth.exceptions import RefreshError
 from google.cloud.bigtable.data import SetCell
 
 from shared.domain.errors import InvalidValueError, PermanentError, TransientError
@@ -181,6 +183,27 @@ async def test_a_table_that_nobody_created_is_a_permanent_error_with_the_remedy(
     async with open_admin(PROJECT, "nobody-made-this") as admin:
         assert await admin.missing_tables(TOPOLOGY) == sorted(table.name for table in TOPOLOGY.tables)
     await store.close()
+
+
+async def test_no_credentials_are_one_line_at_the_start(monkeypatch, tmp_path):
+    monkeypatch.delenv("BIGTABLE_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
+
+    with pytest.raises(PermanentError, match=r"no credentials for Bigtable: .*absent\.json") as told:
+        BigtableStore(PROJECT, INSTANCE, TOPOLOGY, ScaledClock())
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("error", [PermissionDenied("not yours"), RefreshError("token expired")])
+async def test_refused_credentials_are_permanent_at_first_and_transient_once_they_worked(store, error):
+    async def refuse(_table) -> None:
+        raise error
+
+    with pytest.raises(PermanentError, match="refuses these credentials"):
+        await store._connection.call("single", refuse)
+    await store.get("single", "row")
+    with pytest.raises(TransientError, match="refuses these credentials"):
+        await store._connection.call("single", refuse)
 
 
 async def test_a_cell_of_another_layout_is_named(store):
