@@ -60,7 +60,7 @@ async def fails_in_time(call) -> str:
     began = time.monotonic()
     with pytest.raises(TransientError) as raised:
         await call
-    assert time.monotonic() - began < DEADLINE_SECONDS + 1.5
+    assert time.monotonic() - began < DEADLINE_SECONDS + 3
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -94,7 +94,7 @@ async def test_an_emulator_started_anew_has_lost_its_tables_and_serves_once_they
 
     # Not a permanent error: a message must not be given up because an emulator lost its memory.
     text = ""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 10
     while "cst infra create" not in text and time.monotonic() < deadline:
         text = await fails_in_time(store.get("single", "row"))
     assert "the table is gone" in text
@@ -156,7 +156,7 @@ async def test_a_server_that_hangs_costs_the_deadline_and_no_data(emulator, stor
         emulator.signal(signal.SIGCONT)
 
     row = None
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 10
     while row is None and time.monotonic() < deadline:
         try:
             row = await store.get("single", "row")

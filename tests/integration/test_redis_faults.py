@@ -41,7 +41,7 @@ async def fails_in_time(call) -> str:
     began = time.monotonic()
     with pytest.raises(TransientError) as raised:
         await call
-    assert time.monotonic() - began < DEADLINE_SECONDS + 0.5
+    assert time.monotonic() - began < DEADLINE_SECONDS + 2
     assert "\n" not in str(raised.value)
     return str(raised.value)
 

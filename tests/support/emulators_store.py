@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
 import pytest
 from redis.asyncio import Redis
 
@@ -20,6 +21,8 @@ from shared.domain.topology import Topology
 from shared.store.bigtable_admin import open_admin
 
 _START_SECONDS = 10.0
+# So that a killed test run leaves no server behind, where the system can promise it.
+_DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 PROJECT = "demo"
 
 
@@ -38,7 +41,10 @@ class ServerProcess:
     def start(self) -> None:
         """Returns when the port answers."""
         self._process = subprocess.Popen(
-            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            [*_DIE_WITH_PARENT, *self._command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
@@ -56,6 +62,8 @@ class ServerProcess:
         """To the server alone, as SIGSTOP and SIGCONT want it."""
         assert self._process is not None
         os.kill(self._process.pid, number)
+        while number == signal.SIGSTOP and psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.001)
 
     def kill(self) -> None:
         """SIGKILL to the process group; a no-op when it is not running."""
