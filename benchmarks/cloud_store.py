@@ -1,6 +1,6 @@
 """What the Bigtable store and the Redis cache carry from one process: rows written, rows read, claims, their latencies.
 
-python benchmarks/cloud_store.py [--rows 20000]
+python -m benchmarks.cloud_store [--rows 20000]
 
 Starts its own Bigtable emulator (through gcloud's SDK folder) and redis-server on loopback. The emulator's figures say what
 the client costs, not what a real instance answers.
