@@ -19,6 +19,7 @@ from cli.supervisor.emulators import (
 )
 from shared.domain.errors import PermanentError
 from shared.runtime.adapters import EMULATOR_INSTANCE, EMULATOR_PROJECT
+from shared.runtime.settings import read_secret
 
 DATA_DIR: Final = Path("data")
 OUTBOX_DIR: Final = DATA_DIR / "outbox"
@@ -28,6 +29,7 @@ DEMO_SPEED: Final = 20.0
 PORT_MAX: Final = 65_535
 MODES: Final = ("demo", "live", "emulators", "cloud")
 EMULATOR_VARIABLES: Final = ("PUBSUB_EMULATOR_HOST", "BIGTABLE_EMULATOR_HOST")
+CLOUD_VARIABLES: Final = ("GOOGLE_CLOUD_PROJECT", "BIGTABLE_INSTANCE", "REDIS_URL")
 SERVICES: Final = ("ingestion", "aggregator", "logic_engine", "notifier")  # the order of starting; the last is in front
 
 
@@ -171,9 +173,7 @@ def _brokers(data_dir: Path) -> tuple[ProcessPlan, ...]:
 def _live_plan(mode: str) -> RunPlan:
     data_dir, adapters = mode_data_dir(mode), mode_adapters(mode)
     if mode == "cloud":
-        emulators = [name for name in EMULATOR_VARIABLES if os.environ.get(name)]
-        if emulators:
-            raise PermanentError(f"cloud is a real project: unset {' and '.join(emulators)}, or use `emulators`")
+        _check_cloud_variables()
     environment = {**_common(data_dir, data_dir / "outbox"), **adapters}
     return RunPlan(
         mode=mode,
@@ -184,6 +184,16 @@ def _live_plan(mode: str) -> RunPlan:
         market_speed=float(os.environ.get("MARKET_CLOCK_SPEED") or 1),
         headline=f"{mode} · not financial advice",
     )
+
+
+def _check_cloud_variables() -> None:
+    """Raise PermanentError naming all variables that are missing, or that point away from the cloud."""
+    emulators = [name for name in EMULATOR_VARIABLES if os.environ.get(name)]
+    if emulators:
+        raise PermanentError(f"cloud is a real project: unset {' and '.join(emulators)}, or use `emulators`")
+    missing = [name for name in CLOUD_VARIABLES if not os.environ.get(name) and read_secret(name) is None]
+    if missing:
+        raise PermanentError(f"cloud needs {', '.join(missing)} in the environment or in .env")
 
 
 def _common(data_dir: Path, outbox: Path) -> dict[str, str]:

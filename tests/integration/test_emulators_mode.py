@@ -118,12 +118,23 @@ def test_it_starts_recovers_from_a_dead_emulator_and_leaves_nothing_behind(start
     assert "was killed" not in started.words(), started.words()[-2000:]
 
 
-def test_cloud_refuses_an_emulator(environment: dict[str, str]):
-    taken = environment["SIMULATOR_PORT"]
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"PUBSUB_EMULATOR_HOST": "127.0.0.1:8085"}, "cloud is a real project: unset PUBSUB_EMULATOR_HOST"),
+        ({}, "cloud needs GOOGLE_CLOUD_PROJECT, BIGTABLE_INSTANCE, REDIS_URL in the environment"),
+        (
+            {"GOOGLE_CLOUD_PROJECT": "p", "BIGTABLE_INSTANCE": "i", "REDIS_URL": "redis://127.0.0.1:1/0"},
+            "no usable Google credentials for Pub/Sub: run `gcloud auth application-default login`",
+        ),
+    ],
+)
+def test_cloud_says_in_one_line_what_it_lacks(tmp_path: Path, variables: dict[str, str], said: str):
+    absent = {"GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "absent.json")}
     answer = subprocess.run(
         [sys.executable, "-c", "from cli.main import main; main()", "services", "cloud"],
         cwd=ROOT,
-        env={**environment, "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{taken}"},
+        env={**os.environ, **absent, "DATA_DIR": str(tmp_path), **variables},
         capture_output=True,
         text=True,
         timeout=60,
@@ -131,4 +142,5 @@ def test_cloud_refuses_an_emulator(environment: dict[str, str]):
     )
 
     assert answer.returncode == 2
-    assert "cloud is a real project: unset PUBSUB_EMULATOR_HOST" in answer.stderr
+    [line] = answer.stderr.strip().splitlines()
+    assert said in line
