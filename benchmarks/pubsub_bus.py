@@ -119,8 +119,12 @@ def main() -> None:
         figures = asyncio.run(measure(server.address, arguments.messages, arguments.paced_seconds))
     for name, value in figures.items():
         print(f"{name:48} {value:12,.1f}")
-    machine = {"python": platform.python_version(), "cpus": os.cpu_count(), "machine": platform.machine()}
-    arguments.output.write_text(json.dumps({"machine": machine, "figures": figures}, indent=2) + "\n", encoding="utf-8")
+    report = {
+        "machine": {"python": platform.python_version(), "cpus": os.cpu_count(), "machine": platform.machine()},
+        "figures": {name: round(value, 1) for name, value in figures.items()},
+        "load_average_after": round(os.getloadavg()[0], 2),
+    }
+    arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
