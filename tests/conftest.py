@@ -15,11 +15,18 @@ settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")
-def bigtable_emulator() -> Iterator[ServerProcess]:
-    """The session's Bigtable emulator, which every client of this process finds; each test takes an instance of its own."""
-    with running_bigtable() as server, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("BIGTABLE_EMULATOR_HOST", server.address)
+def bigtable_server() -> Iterator[ServerProcess]:
+    """One Bigtable emulator for all tests."""
+    with running_bigtable() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def bigtable_emulator(bigtable_server: ServerProcess) -> Iterator[ServerProcess]:
+    """The emulator, named in the environment for this module's tests only: other tests start processes that read it too."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("BIGTABLE_EMULATOR_HOST", bigtable_server.address)
+        yield bigtable_server
 
 
 @pytest.fixture(scope="session")
