@@ -4,6 +4,13 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 ./start_services.sh setup
+if ! command -v redis-server >/dev/null; then
+  if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null && apt-get install -y -qq --no-install-recommends redis-server >/dev/null; then
+    echo "redis-server was missing and has been installed by apt-get"
+  else
+    echo "redis-server is missing: apt-get install redis-server, else the tests that need it are skipped"
+  fi
+fi
 bin=.venv/bin
 step() { printf '\n== %s\n' "$*"; }
 

@@ -5,9 +5,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
   cat <<'TEXT'
-usage: ./start_services.sh [demo | live | stop | status | setup | help]
+usage: ./start_services.sh [demo | live | emulators | cloud | stop | status | setup | help]
   demo    (default) a simulated market, messages on this terminal, charts as PNG under data/outbox/; needs no network
   live    the exchanges of config/tracker.yaml; Telegram when TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID are set (.env)
+  emulators  the demo over the emulators of Pub/Sub and Bigtable (gcloud's) and redis-server, all started here
+  cloud   as live, on the Pub/Sub, Bigtable and Redis of a Google Cloud project: GOOGLE_CLOUD_PROJECT, BIGTABLE_INSTANCE,
+          REDIS_URL and application default credentials; creates nothing there, names what is missing
   stop    end every service of this folder
   status  what runs: PIDs, watermark ages, disk
   setup   create .venv with everything and compile the kernels; the others do it when needed
@@ -51,7 +54,7 @@ setup() {
 
 mode=${1:-demo}
 case $mode in
-  demo | live)
+  demo | live | emulators | cloud)
     setup
     exec .venv/bin/cst services "$mode" "${@:2}"
     ;;

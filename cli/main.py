@@ -24,6 +24,10 @@ schemas_app = typer.Typer(help="JSON Schemas of the events.", no_args_is_help=Tr
 app.add_typer(services_app, name="services")
 app.add_typer(config_app, name="config")
 app.add_typer(schemas_app, name="schemas")
+infra_app = typer.Typer(
+    help="Topics, subscriptions and tables of infra/topology.yaml, on emulators.", no_args_is_help=True
+)
+app.add_typer(infra_app, name="infra")
 
 ENV_EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
 SCHEMAS_DIR = Path(__file__).resolve().parents[1] / "infra" / "schemas"
@@ -44,6 +48,21 @@ def services_live() -> None:
     _run_mode("live", speed=1, port=0)
 
 
+@services_app.command("emulators")
+def services_emulators(
+    speed: Annotated[float, typer.Option(help="Market seconds per second.", envvar="DEMO_SPEED", min=0.1, max=60)] = 20,
+    port: Annotated[int, typer.Option(help="Port of the simulator.", envvar="SIMULATOR_PORT")] = 8790,
+) -> None:
+    """The demo over the emulators of Pub/Sub and Bigtable and a real Redis, all started here. Ctrl-C ends it."""
+    _run_mode("emulators", speed=speed, port=port)
+
+
+@services_app.command("cloud")
+def services_cloud() -> None:
+    """As `live`, against the Pub/Sub, Bigtable and Redis of a real project; names what it lacks, makes nothing."""
+    _run_mode("cloud", speed=1, port=0)
+
+
 def _run_mode(mode: str, *, speed: float, port: int) -> NoReturn:
     from cli.supervisor.plan import make_plan
     from cli.supervisor.run import run
@@ -53,11 +72,11 @@ def _run_mode(mode: str, *, speed: float, port: int) -> NoReturn:
 
 @services_app.command("stop")
 def services_stop() -> None:
-    """End every service that was started in this folder, demo and live."""
-    from cli.supervisor.plan import SERVICES, mode_data_dir
+    """End every service that was started in this folder, in whatever mode."""
+    from cli.supervisor.plan import MODES, SERVICES, mode_data_dir
     from cli.supervisor.processes import stop_all, stop_supervisors
 
-    run_dirs = [mode_data_dir(mode) / "run" for mode in ("demo", "live")]
+    run_dirs = [mode_data_dir(mode) / "run" for mode in MODES]
     lines = stop_supervisors(run_dirs)
     lines += [line for run_dir in run_dirs for line in stop_all(run_dir, SERVICES)]
     print("\n".join(lines) or "nothing runs here")
@@ -103,6 +122,36 @@ def schemas_write() -> None:
 
     for file in write_schemas(SCHEMAS_DIR):
         print(file.name)
+
+
+@infra_app.command("create")
+def infra_create() -> None:
+    """Make what is missing on the emulators that PUBSUB_EMULATOR_HOST and BIGTABLE_EMULATOR_HOST name."""
+    from cli.infra import create
+
+    _print_names("made", create())
+
+
+@infra_app.command("check")
+def infra_check() -> None:
+    """Name everything the chosen project or emulators lack; exit status 1 then. Makes nothing."""
+    from cli.infra import check
+
+    lacking = check()
+    _print_names("missing", lacking)
+    sys.exit(1 if lacking else 0)
+
+
+@infra_app.command("delete")
+def infra_delete() -> None:
+    """Remove everything declared from the emulators, with all that is in it."""
+    from cli.infra import delete
+
+    _print_names("removed", delete())
+
+
+def _print_names(verb: str, names: list[str]) -> None:
+    print("\n".join(f"{verb}: {name}" for name in names) or f"nothing {verb}")
 
 
 @app.command("compile-kernels")

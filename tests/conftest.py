@@ -1,14 +1,39 @@
 """Fixtures for every kind of test; tests/README.md says which kind is for what."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.support.emulators_store import ServerProcess, running_bigtable, running_redis
+
 # The first call of a kernel compiles it: no deadline. One profile everywhere, so that a failure repeats.
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def bigtable_server() -> Iterator[ServerProcess]:
+    """One Bigtable emulator for all tests."""
+    with running_bigtable() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bigtable_emulator(bigtable_server: ServerProcess) -> Iterator[ServerProcess]:
+    """The emulator, named in the environment for this module's tests only: other tests start processes that read it too."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("BIGTABLE_EMULATOR_HOST", bigtable_server.address)
+        yield bigtable_server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The session's Redis; each test takes a prefix of its own."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

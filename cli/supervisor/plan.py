@@ -9,13 +9,27 @@ from typing import Final
 
 import msgspec
 
+from cli.supervisor.emulators import (
+    BIGTABLE_PORT,
+    PUBSUB_PORT,
+    REDIS_PORT,
+    bigtable_command,
+    pubsub_command,
+    redis_command,
+)
 from shared.domain.errors import PermanentError
+from shared.runtime.adapters import EMULATOR_INSTANCE, EMULATOR_PROJECT
+from shared.runtime.settings import read_secret
 
 DATA_DIR: Final = Path("data")
 OUTBOX_DIR: Final = DATA_DIR / "outbox"
 KERNEL_CACHE_DIR: Final = Path(".cache") / "kernels"
 SIMULATOR_PORT: Final = 8790
 DEMO_SPEED: Final = 20.0
+PORT_MAX: Final = 65_535
+MODES: Final = ("demo", "live", "emulators", "cloud")
+EMULATOR_VARIABLES: Final = ("PUBSUB_EMULATOR_HOST", "BIGTABLE_EMULATOR_HOST")
+CLOUD_VARIABLES: Final = ("GOOGLE_CLOUD_PROJECT", "BIGTABLE_INSTANCE", "REDIS_URL")
 SERVICES: Final = ("ingestion", "aggregator", "logic_engine", "notifier")  # the order of starting; the last is in front
 
 
@@ -31,12 +45,19 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything of one mode. The last process runs in front; the others in the background, started in order."""
+    """Everything of one mode. The last process runs in front; the others in the background, started in order.
+
+    brokers: started before them, and the declared resources made on them. fresh: begins without old data. adapters: the
+    variables that choose the adapters, for the supervisor's own process too.
+    """
 
     mode: str
     data_dir: Path
     outbox_dir: Path
     processes: tuple[ProcessPlan, ...]
+    adapters: dict[str, str]
+    brokers: tuple[ProcessPlan, ...] = ()
+    fresh: bool = False
     market_speed: float
     headline: str
 
@@ -47,26 +68,57 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def mode_data_dir(mode: str) -> Path:
-    """`demo` has a store of its own, so that it never touches collected data."""
+    """Every mode but `live` has a folder of its own, so that it never touches collected data."""
     root = Path(os.environ.get("DATA_DIR", str(DATA_DIR)))
-    return root / "demo" if mode == "demo" else root
+    return root if mode == "live" else root / mode
+
+
+def mode_adapters(mode: str) -> dict[str, str]:
+    """The variables that choose the mode's adapters; see shared/runtime/adapters.py."""
+    if mode == "emulators":
+        return {
+            "BUS": "pubsub",
+            "STORE": "bigtable",
+            "CACHE": "redis",
+            "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{_port('PUBSUB_EMULATOR_PORT', PUBSUB_PORT)}",
+            "BIGTABLE_EMULATOR_HOST": f"127.0.0.1:{_port('BIGTABLE_EMULATOR_PORT', BIGTABLE_PORT)}",
+            "REDIS_URL": f"redis://127.0.0.1:{_port('REDIS_PORT', REDIS_PORT)}/0",
+            "GOOGLE_CLOUD_PROJECT": EMULATOR_PROJECT,
+            "PUBSUB_PROJECT_ID": EMULATOR_PROJECT,
+            "BIGTABLE_INSTANCE": EMULATOR_INSTANCE,
+        }
+    if mode == "cloud":
+        return {"BUS": "pubsub", "STORE": "bigtable", "CACHE": "redis"}
+    return {"BUS": "sqlite", "STORE": "sqlite", "CACHE": "sqlite"}
+
+
+def _port(variable: str, default: int) -> int:
+    value = os.environ.get(variable) or str(default)
+    if not value.isdecimal() or not 0 < int(value) <= PORT_MAX:
+        raise PermanentError(f"{variable} must be a port from 1 to {PORT_MAX}, was {value!r}")
+    return int(value)
 
 
 def make_plan(mode: str, *, speed: float, simulator_port: int) -> RunPlan:
-    """The plan of `demo` (simulator, console messages) or `live` (the real exchange, Telegram when a token is set)."""
-    if mode == "demo":
-        return _demo_plan(speed, simulator_port)
-    if mode == "live":
-        return _live_plan()
-    raise PermanentError(f"mode must be demo or live, was {mode!r}")
+    """The plan of a mode.
+
+    `demo`: simulator, console messages. `live`: the real exchange, Telegram when a token is set. `emulators`: the demo
+    over the emulators of Pub/Sub and Bigtable and a real Redis. `cloud`: `live` against a Google Cloud project.
+    """
+    if mode in {"demo", "emulators"}:
+        return _simulated_plan(mode, speed, simulator_port)
+    if mode in {"live", "cloud"}:
+        return _live_plan(mode)
+    raise PermanentError(f"mode must be one of {', '.join(MODES)}, was {mode!r}")
 
 
-def _demo_plan(speed: float, port: int) -> RunPlan:
-    data_dir = mode_data_dir("demo")
+def _simulated_plan(mode: str, speed: float, port: int) -> RunPlan:
+    data_dir, adapters = mode_data_dir(mode), mode_adapters(mode)
     now_ms = time.time_ns() // 1_000_000
     # One origin for every process: the market's clock is the same function of the machine's everywhere.
     environment = {
-        **_common(data_dir),
+        **_common(data_dir, data_dir.parent / "outbox"),
+        **adapters,
         "MARKET_CLOCK_ORIGIN_WALL_MS": str(now_ms),
         "MARKET_CLOCK_ORIGIN_MARKET_MS": str(now_ms),
         "MARKET_CLOCK_SPEED": f"{speed:g}",
@@ -74,38 +126,77 @@ def _demo_plan(speed: float, port: int) -> RunPlan:
         "SIMULATOR_PORT": str(port),
         "BYBIT_WEBSOCKET_URL": f"ws://127.0.0.1:{port}/v5/public/linear",
         "BYBIT_REST_URL": f"http://127.0.0.1:{port}",
-        "TELEGRAM_BOT_TOKEN": "",  # the demo never sends to a real chat, whatever .env says
+        "TELEGRAM_BOT_TOKEN": "",  # never to a real chat, whatever .env says
         "TELEGRAM_BOT_TOKEN_FILE": "",
         "TELEGRAM_BOT_TOKEN_B64": "",
         "SECRETS_FILE": "",
     }
     simulator = _process("simulator", data_dir, environment, port=port, reports_status=False)
+    over = " over the emulators of Pub/Sub and Bigtable and Redis" if mode == "emulators" else ""
     return RunPlan(
-        mode="demo",
+        mode=mode,
         data_dir=data_dir,
         outbox_dir=data_dir.parent / "outbox",
         processes=(simulator, *(_process(name, data_dir, environment) for name in SERVICES)),
+        adapters=adapters,
+        brokers=_brokers(data_dir) if mode == "emulators" else (),
+        fresh=True,
         market_speed=speed,
-        headline=f"demo · simulated market, time runs {speed:g}x faster · not financial advice",
+        headline=f"{mode} · simulated market{over}, time runs {speed:g}x faster · not financial advice",
     )
 
 
-def _live_plan() -> RunPlan:
-    data_dir = mode_data_dir("live")
-    environment = _common(data_dir)
-    speed = float(os.environ.get("MARKET_CLOCK_SPEED") or 1)
+def _brokers(data_dir: Path) -> tuple[ProcessPlan, ...]:
+    ports = {
+        "pubsub_emulator": _port("PUBSUB_EMULATOR_PORT", PUBSUB_PORT),
+        "bigtable_emulator": _port("BIGTABLE_EMULATOR_PORT", BIGTABLE_PORT),
+        "redis": _port("REDIS_PORT", REDIS_PORT),
+    }
+    commands = {
+        "pubsub_emulator": pubsub_command(ports["pubsub_emulator"]),
+        "bigtable_emulator": bigtable_command(ports["bigtable_emulator"]),
+        "redis": redis_command(ports["redis"], data_dir),
+    }
+    return tuple(
+        ProcessPlan(
+            name=name,
+            command=commands[name],
+            environment=dict(os.environ),
+            log_file=data_dir / "logs" / f"{name}.log",
+            port=port,
+            reports_status=False,
+        )
+        for name, port in ports.items()
+    )
+
+
+def _live_plan(mode: str) -> RunPlan:
+    data_dir, adapters = mode_data_dir(mode), mode_adapters(mode)
+    if mode == "cloud":
+        _check_cloud_variables()
+    environment = {**_common(data_dir, data_dir / "outbox"), **adapters}
     return RunPlan(
-        mode="live",
+        mode=mode,
         data_dir=data_dir,
         outbox_dir=data_dir / "outbox",
         processes=tuple(_process(name, data_dir, environment) for name in SERVICES),
-        market_speed=speed,
-        headline="live · not financial advice",
+        adapters=adapters,
+        market_speed=float(os.environ.get("MARKET_CLOCK_SPEED") or 1),
+        headline=f"{mode} · not financial advice",
     )
 
 
-def _common(data_dir: Path) -> dict[str, str]:
-    outbox = data_dir.parent / "outbox" if data_dir.name == "demo" else data_dir / "outbox"
+def _check_cloud_variables() -> None:
+    """Raise PermanentError naming all variables that are missing, or that point away from the cloud."""
+    emulators = [name for name in EMULATOR_VARIABLES if os.environ.get(name)]
+    if emulators:
+        raise PermanentError(f"cloud is a real project: unset {' and '.join(emulators)}, or use `emulators`")
+    missing = [name for name in CLOUD_VARIABLES if not os.environ.get(name) and read_secret(name) is None]
+    if missing:
+        raise PermanentError(f"cloud needs {', '.join(missing)} in the environment or in .env")
+
+
+def _common(data_dir: Path, outbox: Path) -> dict[str, str]:
     return {
         **os.environ,
         "DATA_DIR": str(data_dir),

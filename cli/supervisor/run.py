@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from rich.markup import escape
 
+from cli.infra import create_all, missing
 from cli.supervisor.plan import SERVICES, ProcessPlan, RunPlan
 from cli.supervisor.processes import (
     check_port_free,
@@ -24,8 +25,11 @@ from cli.supervisor.processes import (
 from cli.supervisor.screen import Screen, pump_lines
 from cli.supervisor.view import TrackerView
 from shared.domain.errors import PermanentError, TransientError
+from shared.runtime.adapters import open_store_and_cache
 from shared.runtime.clock import ScaledClock
 from shared.runtime.config import load_config
+from shared.runtime.settings import ServiceSettings
+from shared.runtime.topology import load_topology
 
 READY_SECONDS_MAX: Final = 60.0
 PATIENCE_SECONDS: Final = 5.0
@@ -39,11 +43,12 @@ def run(plan: RunPlan) -> int:
     load_config(os.environ.get("TRACKER_CONFIG", "config/tracker.yaml"))
     with start_lock(plan.run_dir):
         refuse_second_start(plan.run_dir)
-        for process in plan.processes:
+        for process in (*plan.brokers, *plan.processes):
             if process.port is not None:
                 check_port_free(process.port, f"{process.name.upper()}_PORT")
-        if plan.mode == "demo":
+        if plan.fresh:
             _empty(plan)
+        os.environ.update(plan.adapters)  # this process looks where the services write
         screen = Screen(plan.headline, plan.market_speed)
         try:
             return asyncio.run(Supervisor(plan, screen).run())
@@ -54,7 +59,7 @@ def run(plan: RunPlan) -> int:
 
 
 def _empty(plan: RunPlan) -> None:
-    """The demo begins on an empty store and an empty outbox folder each time."""
+    """A simulated market begins on an empty store and an empty outbox folder each time."""
     for child in plan.data_dir.iterdir():
         if child != plan.run_dir:
             shutil.rmtree(child) if child.is_dir() else child.unlink()
@@ -74,14 +79,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._blind_since = 0.0
         self._said_blind = False
-        environment = plan.processes[-1].environment
-        config = load_config(os.environ.get("TRACKER_CONFIG", "config/tracker.yaml"))
-        clock = ScaledClock(
-            origin_wall_ms=int(environment.get("MARKET_CLOCK_ORIGIN_WALL_MS") or 0),
-            origin_market_ms=int(environment.get("MARKET_CLOCK_ORIGIN_MARKET_MS") or 0),
-            speed=plan.market_speed,
-        )
-        self._view = TrackerView(plan.data_dir / "tracker.db", config, clock)
+        self._view: TrackerView | None = None
 
     async def run(self) -> int:
         """Until SIGINT or SIGTERM; 0 then."""
@@ -90,16 +88,38 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         self._screen.start()
         started = time.monotonic()
-        try:
+        settings = ServiceSettings(data_dir=self._plan.data_dir)
+        for broker in self._plan.brokers:
+            await self._start(broker, started)
+        await self._prepare(settings)
+        async with open_store_and_cache(settings, load_topology(), self._clock()) as (store, cache):
+            config = load_config(os.environ.get("TRACKER_CONFIG", "config/tracker.yaml"))
+            self._view = TrackerView(store, cache, config, self._clock())
             *background, front = self._plan.processes
             for process in background:
                 await self._start(process, started)
             front_task = asyncio.ensure_future(self._front(front))
-            await self._watch(background)
+            await self._watch(background, settings)
             await front_task
-        finally:
-            await self._view.close()
         return 0
+
+    def _clock(self) -> ScaledClock:
+        environment = self._plan.processes[-1].environment
+        return ScaledClock(
+            origin_wall_ms=int(environment.get("MARKET_CLOCK_ORIGIN_WALL_MS") or 0),
+            origin_market_ms=int(environment.get("MARKET_CLOCK_ORIGIN_MARKET_MS") or 0),
+            speed=self._plan.market_speed,
+        )
+
+    async def _prepare(self, settings: ServiceSettings) -> None:
+        """Make the declared resources on our own emulators; name what a real project lacks, and make nothing there."""
+        if self._plan.brokers and not self._stopping.is_set():
+            made = await create_all(settings)
+            self._screen.line(f"[dim]{len(made)} topics, subscriptions and tables made[/dim]")
+        elif self._plan.mode == "cloud":
+            lacking = await missing(settings)
+            if lacking:
+                raise PermanentError(f"the project lacks: {', '.join(lacking)}; build it from infra/ first")
 
     async def _start(self, plan: ProcessPlan, started: float) -> None:
         if self._stopping.is_set():
@@ -130,6 +150,8 @@ class Supervisor:
                 return False
             writer.close()
             return True
+        if self._view is None:
+            return False
         try:
             status = (await self._view.statuses((plan.name,))).get(plan.name, {})
         except TransientError:
@@ -147,19 +169,32 @@ class Supervisor:
             if not self._stopping.is_set() and not self._may_restart(plan):
                 self._stopping.set()
 
-    async def _watch(self, background: list[ProcessPlan]) -> None:
+    async def _watch(self, background: list[ProcessPlan], settings: ServiceSettings) -> None:
         while not self._stopping.is_set():
-            for plan in background:
+            for plan in (*self._plan.brokers, *background):
                 if self._children[plan.name].poll() is not None:
                     if not self._may_restart(plan):
                         self._stopping.set()
                         break
                     self._children[plan.name] = spawn(plan, self._plan.run_dir)
+                    if plan in self._plan.brokers:  # it came back empty
+                        await self._prepare_again(plan, settings)
             await self._refresh()
             try:
                 await asyncio.wait_for(self._stopping.wait(), timeout=REFRESH_SECONDS)
             except TimeoutError:
                 continue
+
+    async def _prepare_again(self, broker: ProcessPlan, settings: ServiceSettings) -> None:
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while time.monotonic() < deadline:
+            if await self._ready(broker, 0):
+                break
+            await asyncio.sleep(0.05)
+        try:
+            await self._prepare(settings)
+        except TransientError as error:
+            self._screen.line(f"[yellow]{error}[/yellow]")
 
     def _may_restart(self, plan: ProcessPlan) -> bool:
         """Count a death and say it; False after too many, so that a broken service does not spin for ever."""
@@ -188,6 +223,8 @@ class Supervisor:
             self._said_blind = False
 
     async def _refresh(self) -> None:
+        if self._view is None:
+            return
         try:
             statuses = await self._view.statuses(SERVICES)
             watermark_ms = statuses.get("ingestion", {}).get("watermark_ms")

@@ -1,9 +1,11 @@
 """`status`: what runs in this folder."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,15 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from cli.supervisor.plan import SERVICES, mode_data_dir
+from cli.supervisor.plan import MODES, SERVICES, mode_adapters, mode_data_dir
 from cli.supervisor.processes import RunningProcess, read_running
 from cli.supervisor.view import TrackerView
 from shared.domain.errors import PermanentError, TransientError
+from shared.runtime.adapters import chosen, open_store_and_cache
 from shared.runtime.clock import ScaledClock
 from shared.runtime.config import load_config
+from shared.runtime.settings import ServiceSettings
+from shared.runtime.topology import load_topology
 
 _MEGABYTE = 1_000_000
 # What a person wants to know of each service's report, in this order; the rest is for tools.
@@ -33,37 +38,48 @@ def print_status() -> int:
     console = Console()
     found = False
     healthy = True
-    for mode in ("demo", "live"):
+    for mode in MODES:
         data_dir = mode_data_dir(mode)
         running = read_running(data_dir / "run")
         if not running:
             continue
         found = True
         healthy = healthy and all(process.alive for process in running)
-        console.print(_table(mode, running, _reports(data_dir)))
+        console.print(_table(mode, running, _reports(mode, data_dir)))
         console.print(_disk_line(data_dir))
     if not found:
         console.print("nothing runs here: ./start_services.sh demo")
     return 0 if found and healthy else 1
 
 
-def _reports(data_dir: Path) -> dict[str, dict[str, Any]]:
-    database_file = data_dir / "tracker.db"
-    if not database_file.is_file():
-        return {}
-
-    async def read() -> dict[str, dict[str, Any]]:
-        config = load_config(os.environ.get("TRACKER_CONFIG", "config/tracker.yaml"))
-        view = TrackerView(database_file, config, ScaledClock())
+def _reports(mode: str, data_dir: Path) -> dict[str, dict[str, Any]]:
+    with _environment(mode_adapters(mode)):
         try:
-            return await view.statuses(SERVICES)
-        finally:
-            await view.close()
+            settings = ServiceSettings(data_dir=data_dir)
+            if chosen(settings).embedded and not settings.database_file.is_file():
+                return {}
+            return asyncio.run(_read_reports(settings))
+        except (PermanentError, TransientError):
+            return {}
 
+
+async def _read_reports(settings: ServiceSettings) -> dict[str, dict[str, Any]]:
+    config = load_config(os.environ.get("TRACKER_CONFIG", "config/tracker.yaml"))
+    clock = ScaledClock()
+    async with open_store_and_cache(settings, load_topology(), clock) as (store, cache):
+        return await TrackerView(store, cache, config, clock).statuses(SERVICES)
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Bigtable's client reads its emulator's address from the environment alone."""
+    before = dict(os.environ)
+    os.environ.update(values)
     try:
-        return asyncio.run(read())
-    except (PermanentError, TransientError):
-        return {}
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _table(mode: str, running: list[RunningProcess], reports: dict[str, dict[str, Any]]) -> Table:

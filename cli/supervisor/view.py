@@ -1,22 +1,18 @@
-"""What the screen and `status` know, read from the one file: candles, coverage ages, open signals, status reports."""
+"""What the screen and `status` know, read from store and cache: candles, coverage ages, open signals, status reports."""
 
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from shared.cache.port import Cache
-from shared.cache.sqlite import SqliteCache
 from shared.domain.candles import Candle
 from shared.domain.signals import Signal, SignalStatus
 from shared.domain.timeframe import Timeframe
 from shared.runtime.clock import ScaledClock
 from shared.runtime.config import TrackerConfig
-from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
 from shared.store.candles import CandleStore
+from shared.store.port import Store
 from shared.store.signals import SignalStore, SlotStore
-from shared.store.sqlite import SqliteStore
 
 CANDLES_LOOKED_BACK: Final = 10
 
@@ -32,15 +28,13 @@ class SymbolView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrackerView:
-    """Reads the state of the services from their one file; writes nothing."""
+    """Reads the state of the services from their store and cache; writes nothing, closes nothing."""
 
-    def __init__(self, database_file: Path, config: TrackerConfig, clock: ScaledClock) -> None:
-        self._database = Database.open(database_file)
-        store = SqliteStore(self._database, load_topology(), clock)
+    def __init__(self, store: Store, cache: Cache, config: TrackerConfig, clock: ScaledClock) -> None:
         self._candles = CandleStore(store)
         self._slots = SlotStore(store)
         self._signals = SignalStore(store)
-        self._cache: Cache = SqliteCache(self._database, clock)
+        self._cache = cache
         self._config = config
         self.clock = clock
 
@@ -83,7 +77,3 @@ class TrackerView:
     def exchanges(self) -> tuple[str, ...]:
         """The configured venues."""
         return tuple(self._config.venues)
-
-    async def close(self) -> None:
-        """Release the file."""
-        await self._database.close()

@@ -142,7 +142,7 @@ class _Active:
             if self._over.is_set():
                 return
             try:
-                await self._aggregator.repair(deadline_seconds=self._settings.rest_deadline_seconds, again=again)
+                await self._repair_until_over(again=again)
             except FencedError as error:
                 self._lost(error)
             except TransientError as error:
@@ -151,6 +151,19 @@ class _Active:
             if self._aggregator.history_is_wanted:
                 await wait_or_stop(self._over, _RETRY_SECONDS)
                 self._repair.set()
+
+    async def _repair_until_over(self, *, again: bool) -> None:
+        """A shutdown does not wait for an answer: unasked klines stay work items of the next owner."""
+        deadline_seconds = self._settings.rest_deadline_seconds
+        repairing = asyncio.ensure_future(self._aggregator.repair(deadline_seconds=deadline_seconds, again=again))
+        over = asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait({repairing, over}, return_when=asyncio.FIRST_COMPLETED)
+            if repairing.done():
+                repairing.result()
+        finally:
+            over.cancel()
+            repairing.cancel()
 
     async def _renew(self) -> None:
         seconds = self._settings.lease_ttl_ms / 1000 / _RENEWALS_PER_TTL

@@ -31,12 +31,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A table of rows. max_versions: revisions kept per row. ttl_hours: age by write time, None = kept.
 
     fully_synchronous: a write is on disk before it returns (outbox, messages), not only safe from a killed process.
+    write_once: a key always gets the same value, so that a store may write it without looking; its revision may stay 1.
     """
 
     name: str
     max_versions: int
     ttl_hours: float | None
     fully_synchronous: bool = False
+    write_once: bool = False
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,18 +12,15 @@ import msgspec
 import structlog
 
 from shared.bus.port import Bus
-from shared.bus.sqlite import SqliteBus
 from shared.cache.port import Cache
-from shared.cache.sqlite import SqliteCache
 from shared.domain.errors import PermanentError, TransientError
 from shared.domain.topology import Topology
+from shared.runtime.adapters import open_adapters
 from shared.runtime.clock import Clock
 from shared.runtime.logs import configure_logging, redact
 from shared.runtime.settings import ServiceSettings
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
 from shared.store.port import Store
-from shared.store.sqlite import SqliteStore
 
 EXIT_CONFIGURATION = 2
 EXIT_FAILURE = 1
@@ -65,23 +62,20 @@ class ServiceContext(Generic[SettingsT]):
 
 @contextlib.asynccontextmanager
 async def open_context(name: str, settings: SettingsT) -> AsyncIterator[ServiceContext[SettingsT]]:
-    """Open the embedded adapters on the one file, and close them again."""
+    """Open the adapters that the settings choose, and close them again."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     topology, clock = load_topology(), settings.clock()
-    database = Database.open(settings.database_file)
-    try:
+    async with open_adapters(settings, topology, clock) as adapters:
         yield ServiceContext(
             name=name,
             settings=settings,
-            bus=SqliteBus(database, topology, clock),
-            store=SqliteStore(database, topology, clock),
-            cache=SqliteCache(database, clock),
+            bus=adapters.bus,
+            store=adapters.store,
+            cache=adapters.cache,
             clock=clock,
             topology=topology,
             stopping=asyncio.Event(),
         )
-    finally:
-        await database.close()
 
 
 Start = Callable[[ServiceContext[SettingsT]], Awaitable[None]]

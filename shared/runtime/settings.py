@@ -10,11 +10,11 @@ import binascii
 import os
 import socket
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 from dotenv import dotenv_values
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -91,6 +91,16 @@ class ServiceSettings(BaseSettings):
     market_clock_speed: PositiveFloat = Field(1.0, validation_alias="MARKET_CLOCK_SPEED")
     shutdown_seconds_max: PositiveFloat = Field(10.0, validation_alias="SHUTDOWN_SECONDS_MAX")
     status_ttl_seconds: PositiveInt = Field(60, validation_alias="STATUS_TTL_SECONDS")
+
+    bus: Literal["auto", "sqlite", "pubsub"] = Field("auto", validation_alias="BUS", description="See adapters.py.")
+    store: Literal["auto", "sqlite", "bigtable"] = Field("auto", validation_alias="STORE")
+    cache: Literal["auto", "sqlite", "redis"] = Field("auto", validation_alias="CACHE")
+    google_cloud_project: str | None = Field(None, validation_alias="GOOGLE_CLOUD_PROJECT")
+    pubsub_project_id: str | None = Field(None, validation_alias="PUBSUB_PROJECT_ID")
+    pubsub_emulator_host: str | None = Field(None, validation_alias="PUBSUB_EMULATOR_HOST")
+    bigtable_instance: str | None = Field(None, validation_alias="BIGTABLE_INSTANCE")
+    bigtable_emulator_host: str | None = Field(None, validation_alias="BIGTABLE_EMULATOR_HOST")
+    redis_url: SecretStr | None = Field(None, validation_alias="REDIS_URL", description="May hold a password.")
 
     @property
     def database_file(self) -> Path:

@@ -1,6 +1,7 @@
 """The adapters under contract. A new one is one more parameter and one branch here; the suites stay as they are."""
 
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -8,18 +9,36 @@ import pytest
 
 from shared.bus.memory import MemoryBus
 from shared.bus.sqlite import SqliteBus
+from shared.cache.redis import RedisCache
 from shared.cache.sqlite import SqliteCache
 from shared.runtime.clock import EventClock
 from shared.sqlite.bulk import insert_rows
 from shared.sqlite.database import Database
+from shared.store.bigtable import BigtableStore
 from shared.store.memory import MemoryStore
 from shared.store.sqlite import SqliteStore
 from tests.contract.harness import START_MS, TOPOLOGY, BusCase, CacheCase, StoreCase, moving
+from tests.contract.pubsub_case import pubsub_case
+from tests.support.emulators import running_pubsub
+from tests.support.emulators_store import PROJECT, ServerProcess, ageing, fresh_bigtable
 
 
-@pytest.fixture(params=["memory", "memory-objects", "sqlite-memory", "sqlite-file"])
+@pytest.fixture(scope="session")
+def pubsub_host() -> Iterator[str]:
+    """host:port of the session's own Pub/Sub emulator."""
+    with running_pubsub() as server:
+        yield server.address
+
+
+@pytest.fixture(params=["memory", "memory-objects", "sqlite-memory", "sqlite-file", "pubsub"])
 async def bus_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BusCase]:
     clock = EventClock(START_MS)
+    if request.param == "pubsub":
+        if request.node.get_closest_marker("waits"):
+            pytest.skip("real leases take their time: test_bus_contract_waits.py runs these side by side")
+        async with pubsub_case(request.getfixturevalue("pubsub_host")) as case:
+            yield case
+        return
     if request.param.startswith("memory"):
         bus = MemoryBus(TOPOLOGY, clock, encode=request.param == "memory")
         yield BusCase(bus=bus, pass_time=moving(clock), inject=_into_memory(bus))
@@ -38,9 +57,22 @@ async def bus_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     await database.close()
 
 
-@pytest.fixture(params=["memory", "sqlite-memory", "sqlite-file"])
+@pytest.fixture(params=["memory", "sqlite-memory", "sqlite-file", "bigtable"])
 async def store_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreCase]:
     clock = EventClock(START_MS)
+    if request.param == "bigtable":
+        request.getfixturevalue("bigtable_emulator")
+        async with fresh_bigtable(TOPOLOGY) as instance:
+            stores = [BigtableStore(PROJECT, instance, TOPOLOGY, clock)]
+
+            def another_client() -> BigtableStore:
+                stores.append(BigtableStore(PROJECT, instance, TOPOLOGY, clock))
+                return stores[-1]
+
+            yield StoreCase(store=stores[0], pass_time=moving(clock), another=another_client)
+            for opened_store in stores:
+                await opened_store.close()
+        return
     if request.param == "memory":
         in_memory = MemoryStore(TOPOLOGY, clock)
         yield StoreCase(store=in_memory, pass_time=moving(clock), another=lambda: in_memory)
@@ -59,8 +91,21 @@ async def store_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
         await database.close()
 
 
-@pytest.fixture(params=["sqlite-memory", "sqlite-file"])
+@pytest.fixture(params=["sqlite-memory", "sqlite-file", "redis"])
 async def cache_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CacheCase]:
+    if request.param == "redis":
+        server: ServerProcess = request.getfixturevalue("redis_server")
+        url, prefix = f"redis://{server.address}/0", f"{uuid.uuid4().hex}:"
+        caches = [RedisCache(url, prefix=prefix)]
+
+        def another_cache() -> RedisCache:
+            caches.append(RedisCache(url, prefix=prefix))
+            return caches[-1]
+
+        yield CacheCase(cache=caches[0], pass_time=ageing(url), another=another_cache)
+        for opened_cache in caches:
+            await opened_cache.close()
+        return
     clock = EventClock(START_MS)
     database = Database.open({"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}[request.param])
     cache = SqliteCache(database, clock)

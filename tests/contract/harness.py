@@ -38,6 +38,7 @@ TOPOLOGY = Topology(
         Table(name="versioned", max_versions=3, ttl_hours=None),
         Table(name="aging", max_versions=2, ttl_hours=72),
         Table(name="synchronous", max_versions=1, ttl_hours=None, fully_synchronous=True),
+        Table(name="once", max_versions=1, ttl_hours=72, write_once=True),
         Table(name="leases", max_versions=1, ttl_hours=None),
     ),
 )
@@ -63,6 +64,7 @@ class BusCase:
     pass_time: PassTime
     inject: Callable[[str, bytes, dict[str, str]], Awaitable[None]] | None
     tolerance_seconds: float = 2.0
+    quiet_seconds: float = 0.05  # a pull that brings nothing for so long means that nothing comes
     releases_exactly: bool = True  # False: a release waits for the lease to end
     backlog_is_exact: bool = True
     another: Callable[[], Bus] | None = None  # a second client of the same broker, as another process has it
@@ -81,7 +83,7 @@ class BusCase:
 
     async def nothing_comes(self, subscription: str) -> bool:
         """True when a pull of a moment returns nothing."""
-        return not await self.bus.pull(subscription, max_messages=10, wait_seconds=0.05)
+        return not await self.bus.pull(subscription, max_messages=10, wait_seconds=self.quiet_seconds)
 
 
 @dataclass(kw_only=True)

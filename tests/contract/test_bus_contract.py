@@ -26,6 +26,7 @@ async def test_every_subscription_gets_every_event_whole(bus_case: BusCase):
         assert all(delivery.attributes["type"] == "SystemEvent" for delivery in deliveries)
 
 
+@pytest.mark.waits
 async def test_acknowledged_messages_never_come_again(bus_case: BusCase):
     await bus_case.bus.publish("facts", facts(5))
     await bus_case.pull_until(FIRST, 5, acknowledge=True)
@@ -36,6 +37,7 @@ async def test_acknowledged_messages_never_come_again(bus_case: BusCase):
     assert len(await bus_case.pull_until(SECOND, 5)) == 5
 
 
+@pytest.mark.waits
 async def test_a_leased_message_stays_away_until_its_lease_ends_then_comes_again(bus_case: BusCase):
     await bus_case.bus.publish("facts", facts(3))
     taken = await bus_case.pull_until(FIRST, 3)
@@ -49,6 +51,7 @@ async def test_a_leased_message_stays_away_until_its_lease_ends_then_comes_again
     assert {delivery.attempt for delivery in again} == {2}
 
 
+@pytest.mark.waits
 async def test_acknowledging_a_lease_that_another_pull_holds_changes_nothing(bus_case: BusCase):
     await bus_case.bus.publish("facts", facts(1))
     [stale] = await bus_case.pull_until(FIRST, 1)
@@ -66,6 +69,7 @@ async def test_acknowledging_a_lease_that_another_pull_holds_changes_nothing(bus
     assert third.attempt == 3
 
 
+@pytest.mark.waits
 async def test_a_released_message_comes_again_after_its_delay(bus_case: BusCase):
     if not bus_case.releases_exactly:
         pytest.skip("this broker lets the lease expire instead")
@@ -82,6 +86,7 @@ async def test_a_released_message_comes_again_after_its_delay(bus_case: BusCase)
     assert {delivery.attempt for delivery in again} == {2}
 
 
+@pytest.mark.waits
 async def test_a_message_that_nobody_acknowledges_dies_after_its_attempts_with_the_reason(bus_case: BusCase):
     event = a_fact(1)
     await bus_case.bus.publish("facts", [event])
@@ -99,6 +104,7 @@ async def test_a_message_that_nobody_acknowledges_dies_after_its_attempts_with_t
     assert not await bus_case.bus.dead_letters(SECOND)
 
 
+@pytest.mark.waits
 async def test_a_handler_can_dead_letter_with_its_reason(bus_case: BusCase):
     await bus_case.bus.publish("facts", facts(3))
     taken = sorted(await bus_case.pull_until(FIRST, 3), key=lambda delivery: delivery.event.version)

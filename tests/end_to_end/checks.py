@@ -80,6 +80,15 @@ def _twin_key(signal: Any, last_ms: int) -> tuple[object, ...]:
     return (signal.symbol, signal.side, signal.candle_open_time_ms, signal.entry, ended, reason)
 
 
+def is_told(run: Run, signals: list[Signal]) -> bool:
+    """Whether every signal's message shows its latest state by now."""
+    try:
+        check_messages(run, signals, repeats_max=len(signals))
+    except AssertionError:
+        return False
+    return True
+
+
 def check_messages(run: Run, signals: list[Signal], *, repeats_max: int) -> None:
     """Every signal has its message, showing its latest state with its button; repeats only where allowed, each marked."""
     shown = [message for message in run.telegram.messages(CHAT) if message.photo is None]

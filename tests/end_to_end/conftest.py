@@ -1,13 +1,21 @@
 """One market, one Telegram, one platform per test."""
 
+import asyncio
+import contextlib
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cli.infra import create_all
+from cli.supervisor.plan import mode_adapters
+from shared.runtime.settings import ServiceSettings
 from tests.end_to_end.platform import CHAT, Platform
+from tests.support.emulators import running_pubsub
+from tests.support.emulators_store import running_bigtable, running_redis
 from tests.support.simulator import RunningSimulator, running_simulator
 from tests.support.telegram_server import TOKEN, TelegramServerProcess
 
@@ -26,8 +34,32 @@ class Run:
         self.platform = platform
 
 
+@pytest.fixture(params=["embedded", "emulators"])
+def adapters(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Which adapters every process of the test uses: chosen by the environment, as in production."""
+    with contextlib.ExitStack() as brokers:
+        variables = mode_adapters("demo")
+        if request.param == "emulators":
+            name = f"e2e-{uuid.uuid4().hex[:12]}"
+            redis_dir = tmp_path / "redis"
+            redis_dir.mkdir()
+            variables = {
+                **mode_adapters("emulators"),
+                "PUBSUB_EMULATOR_HOST": brokers.enter_context(running_pubsub()).address,
+                "BIGTABLE_EMULATOR_HOST": brokers.enter_context(running_bigtable()).address,
+                "REDIS_URL": f"redis://{brokers.enter_context(running_redis(redis_dir)).address}/0",
+                "GOOGLE_CLOUD_PROJECT": name,
+                "PUBSUB_PROJECT_ID": name,
+            }
+        for variable, value in variables.items():
+            monkeypatch.setenv(variable, value)
+        if request.param == "emulators":
+            assert asyncio.run(create_all(ServiceSettings()))
+        yield request.param
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
+def run(adapters: str, tmp_path: Path) -> Iterator[Run]:
     """Simulator and Telegram server run; the services are started by the test and ended here."""
     now_ms = time.time_ns() // 1_000_000
     clock = {"origin_wall_ms": now_ms, "origin_market_ms": now_ms}

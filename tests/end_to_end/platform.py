@@ -18,13 +18,14 @@ from shared.domain.checks import EPOCH_MS_MAX
 from shared.domain.decisions import Decision
 from shared.domain.signals import Signal
 from shared.domain.timeframe import Timeframe
+from shared.runtime.adapters import open_store_and_cache
 from shared.runtime.clock import ScaledClock
+from shared.runtime.settings import ServiceSettings
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
 from shared.store.candles import CandleStore
 from shared.store.decisions import DecisionStore
+from shared.store.port import Store
 from shared.store.signals import SignalStore
-from shared.store.sqlite import SqliteStore
 
 ROOT = Path(__file__).resolve().parents[2]
 EXCHANGE = "bybit-linear"
@@ -87,6 +88,10 @@ class Platform:
     async def _polled(self, name: str) -> bool:
         return self._processes[name].poll() is not None
 
+    def terminate(self, name: str) -> None:
+        """Ask it to end; stop_all waits for it."""
+        self._processes[name].terminate()
+
     def stop_all(self) -> dict[str, int]:
         """SIGTERM in the order of the flow; exit codes by service. Fails where one needs more than ten seconds."""
         codes = {}
@@ -120,18 +125,16 @@ class Platform:
             await asyncio.sleep(0.1)
 
     async def read(self, question: Callable[["Records"], Awaitable[Any]]) -> Any:
-        """Ask the file that the services write."""
-        database = Database.open(self.folder / "data" / "tracker.db")
-        try:
-            return await question(Records(SqliteStore(database, load_topology(), ScaledClock())))
-        finally:
-            await database.close()
+        """Ask the store that the services write."""
+        settings = ServiceSettings(data_dir=self.folder / "data")
+        async with open_store_and_cache(settings, load_topology(), ScaledClock()) as (store, _):
+            return await question(Records(store))
 
 
 class Records:
     """What a run has stored."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._candles = CandleStore(store)
         self._decisions = DecisionStore(store)
         self._signals = SignalStore(store)

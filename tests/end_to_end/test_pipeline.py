@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from shared.domain.signals import ExitReason, Signal
-from tests.end_to_end.checks import check_candles, check_messages, check_signals, everything
+from tests.end_to_end.checks import check_candles, check_messages, check_signals, everything, is_told
 from tests.end_to_end.conftest import LATE_SYMBOL, Run
 from tests.end_to_end.platform import CHAT, SERVICES, Records
 
@@ -52,8 +52,17 @@ def seen_enough(run: Run) -> Callable[[], Awaitable[bool]]:
 
 
 async def settled(run: Run) -> None:
-    """Stop the market's feed first, let the rest flow out, then stop everything within its time."""
+    """Stop the market's feed first, let the rest flow out, then stop everything within its time.
+
+    What a killed process had leased comes again when its lease ends, twenty seconds later.
+    """
+    run.platform.terminate("ingestion")
     await asyncio.sleep(3)
+
+    async def told() -> bool:
+        return is_told(run, await run.platform.read(lambda records: records.signals()))
+
+    await run.platform.until(told, "every signal's message to show its latest state", 60)
     codes = run.platform.stop_all()
     assert codes == dict.fromkeys(SERVICES, 0), [run.platform.log_tail(name) for name in SERVICES]
 
