@@ -18,7 +18,9 @@ from cli.supervisor.emulators import (
     redis_command,
 )
 from shared.domain.errors import PermanentError
+from shared.exchanges.venue import BYBIT_LINEAR
 from shared.runtime.adapters import EMULATOR_INSTANCE, EMULATOR_PROJECT
+from shared.runtime.config import load_config
 from shared.runtime.settings import read_secret
 
 DATA_DIR: Final = Path("data")
@@ -124,6 +126,7 @@ def _simulated_plan(mode: str, speed: float, port: int) -> RunPlan:
         "MARKET_CLOCK_SPEED": f"{speed:g}",
         "SIMULATOR_SPEED": f"{speed:g}",
         "SIMULATOR_PORT": str(port),
+        "SIMULATOR_SYMBOLS": ",".join(_bybit_symbols()),
         "BYBIT_WEBSOCKET_URL": f"ws://127.0.0.1:{port}/v5/public/linear",
         "BYBIT_REST_URL": f"http://127.0.0.1:{port}",
         "TELEGRAM_BOT_TOKEN": "",  # never to a real chat, whatever .env says
@@ -144,6 +147,15 @@ def _simulated_plan(mode: str, speed: float, port: int) -> RunPlan:
         market_speed=speed,
         headline=f"{mode} · simulated market{over}, time runs {speed:g}x faster · not financial advice",
     )
+
+
+def _bybit_symbols() -> tuple[str, ...]:
+    """What the user follows; the simulated market trades just that."""
+    config = load_config(os.environ.get("TRACKER_CONFIG", "config/tracker.yaml"))
+    venue = config.venues.get(BYBIT_LINEAR)
+    if venue is None:
+        raise PermanentError(f"the simulated market speaks {BYBIT_LINEAR}, which the configuration does not name")
+    return venue.symbols
 
 
 def _brokers(data_dir: Path) -> tuple[ProcessPlan, ...]:

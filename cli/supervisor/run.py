@@ -28,12 +28,16 @@ from shared.domain.errors import PermanentError, TransientError
 from shared.runtime.adapters import open_store_and_cache
 from shared.runtime.clock import ScaledClock
 from shared.runtime.config import load_config
-from shared.runtime.settings import ServiceSettings
+from shared.runtime.consumer import wait_or_stop
+from shared.runtime.settings import ServiceSettings, read_secret
 from shared.runtime.topology import load_topology
 
 READY_SECONDS_MAX: Final = 60.0
 PATIENCE_SECONDS: Final = 5.0
 RESTARTS_MAX: Final = 5
+RESTARTS_WINDOW_SECONDS: Final = 600.0
+RESTART_SECONDS_FIRST: Final = 0.5
+EXIT_GAVE_UP: Final = 1
 REFRESH_SECONDS: Final = 0.5
 FRONT: Final = SERVICES[-1]
 
@@ -75,14 +79,17 @@ class Supervisor:
         self._plan = plan
         self._screen = screen
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._restarts: dict[str, int] = {}
+        self._deaths: dict[str, list[float]] = {}
+        self._restart_at: dict[str, float] = {}
+        self._gave_up = False
+        self._said_destination = False
         self._stopping = asyncio.Event()
         self._blind_since = 0.0
         self._said_blind = False
         self._view: TrackerView | None = None
 
     async def run(self) -> int:
-        """Until SIGINT or SIGTERM; 0 then."""
+        """Until SIGINT or SIGTERM, 0 then; 1 when a service kept dying."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
@@ -101,7 +108,7 @@ class Supervisor:
             front_task = asyncio.ensure_future(self._front(front))
             await self._watch(background, settings)
             await front_task
-        return 0
+        return EXIT_GAVE_UP if self._gave_up else 0
 
     def _clock(self) -> ScaledClock:
         environment = self._plan.processes[-1].environment
@@ -140,6 +147,8 @@ class Supervisor:
                     f"(last line: {last_log_line(plan.log_file)})"
                 )
             await asyncio.sleep(0.05)
+        if self._stopping.is_set():
+            return
         self._screen.line(f"[dim]{plan.name} ready after {time.monotonic() - started:.1f} s (PID {child.pid})[/dim]")
 
     async def _ready(self, plan: ProcessPlan, pid: int) -> bool:
@@ -166,24 +175,28 @@ class Supervisor:
             os.close(write_end)
             self._children[plan.name] = child
             await _pump(read_end, self._screen, child, self._stopping)
-            if not self._stopping.is_set() and not self._may_restart(plan):
-                self._stopping.set()
+            if not self._stopping.is_set() and self._restart_is_allowed(plan):
+                await wait_or_stop(self._stopping, self._restart_at[plan.name] - time.monotonic())
 
     async def _watch(self, background: list[ProcessPlan], settings: ServiceSettings) -> None:
         while not self._stopping.is_set():
             for plan in (*self._plan.brokers, *background):
-                if self._children[plan.name].poll() is not None:
-                    if not self._may_restart(plan):
-                        self._stopping.set()
-                        break
-                    self._children[plan.name] = spawn(plan, self._plan.run_dir)
-                    if plan in self._plan.brokers:  # it came back empty
-                        await self._prepare_again(plan, settings)
+                await self._bring_back(plan, settings)
             await self._refresh()
-            try:
-                await asyncio.wait_for(self._stopping.wait(), timeout=REFRESH_SECONDS)
-            except TimeoutError:
-                continue
+            await wait_or_stop(self._stopping, REFRESH_SECONDS)
+
+    async def _bring_back(self, plan: ProcessPlan, settings: ServiceSettings) -> None:
+        """Start a process that has died, once its pause is over."""
+        if self._stopping.is_set() or self._children[plan.name].poll() is None:
+            return
+        if plan.name not in self._restart_at and not self._restart_is_allowed(plan):
+            return
+        if time.monotonic() < self._restart_at[plan.name]:
+            return
+        del self._restart_at[plan.name]
+        self._children[plan.name] = spawn(plan, self._plan.run_dir)
+        if plan in self._plan.brokers:  # it came back empty
+            await self._prepare_again(plan, settings)
 
     async def _prepare_again(self, broker: ProcessPlan, settings: ServiceSettings) -> None:
         deadline = time.monotonic() + READY_SECONDS_MAX
@@ -196,15 +209,42 @@ class Supervisor:
         except TransientError as error:
             self._screen.line(f"[yellow]{error}[/yellow]")
 
-    def _may_restart(self, plan: ProcessPlan) -> bool:
-        """Count a death and say it; False after too many, so that a broken service does not spin for ever."""
-        count = self._restarts[plan.name] = self._restarts.get(plan.name, 0) + 1
+    def _restart_is_allowed(self, plan: ProcessPlan) -> bool:
+        """Count a death, say it, set the pause before the next start: it doubles with every death of the last minutes.
+
+        False after too many of them: the supervisor stops and says why, instead of hiding a broken service.
+        """
+        now = time.monotonic()
+        recent = [at for at in self._deaths.get(plan.name, []) if now - at < RESTARTS_WINDOW_SECONDS]
+        self._deaths[plan.name] = [*recent, now]
         reason = _reason(plan.log_file)
-        if count > RESTARTS_MAX:
-            self._screen.line(f"[bold red]{plan.name} ended {count} times, giving up: {reason}[/bold red]")
+        if len(recent) >= RESTARTS_MAX:
+            minutes = RESTARTS_WINDOW_SECONDS / 60
+            self._screen.line(
+                f"[bold red]{plan.name} ended {len(recent) + 1} times in {minutes:g} minutes, giving up: {reason}[/bold red]"
+            )
+            self._gave_up = True
+            self._stopping.set()
             return False
-        self._screen.line(f"[yellow]{plan.name} ended, started again ({count}): {reason}[/yellow]")
+        pause_s = RESTART_SECONDS_FIRST * 2 ** len(recent)
+        self._restart_at[plan.name] = now + pause_s
+        self._screen.line(f"[yellow]{plan.name} ended, starting again in {pause_s:g} s: {reason}[/yellow]")
         return True
+
+    def _say_destination(self, status: dict[str, Any]) -> None:
+        """Say once, in live modes, where messages go, and what is missing for Telegram."""
+        if self._said_destination or self._plan.fresh or not status:
+            return
+        self._said_destination = True
+        if status.get("mode") == "telegram":
+            self._screen.line(f"messages go to {status.get('chats', 0)} Telegram chat(s)")
+        elif os.environ.get("TELEGRAM_BOT_TOKEN") or read_secret("TELEGRAM_BOT_TOKEN"):
+            self._screen.line(
+                "[bold yellow]a Telegram token is set, but no chat[/bold yellow]: write /start to your bot, it tells the id "
+                "for TELEGRAM_CHAT_ID; until then messages are printed here"
+            )
+        else:
+            self._screen.line("TELEGRAM_BOT_TOKEN is not set: messages are printed here")
 
     def _say_blindness(self, status: dict[str, Any]) -> None:
         """Say once when nothing is heard from the exchange, with the reason and what happens, and once when it is back."""
@@ -230,6 +270,7 @@ class Supervisor:
             watermark_ms = statuses.get("ingestion", {}).get("watermark_ms")
             watermarks = dict.fromkeys(self._view.exchanges, watermark_ms) if watermark_ms else {}
             self._say_blindness(statuses.get("ingestion", {}))
+            self._say_destination(statuses.get("notifier", {}))
             self._screen.update(await self._view.symbols(watermarks), statuses, self._view.clock.market_ms())
         except TransientError as error:
             self._screen.line(f"[yellow]{error}[/yellow]")

@@ -1,5 +1,6 @@
 """PID files, second starts, busy ports, bounded stops."""
 
+import io
 import os
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cli.supervisor.plan import ProcessPlan, make_plan
 from cli.supervisor.processes import (
@@ -18,6 +20,8 @@ from cli.supervisor.processes import (
     start_lock,
     stop_all,
 )
+from cli.supervisor.run import Supervisor
+from cli.supervisor.screen import Screen
 from shared.domain.errors import PermanentError
 
 SLEEPER = "import time\nwhile True: time.sleep(1)"
@@ -101,3 +105,46 @@ def test_the_script_names_an_unknown_mode():
 
     assert done.returncode == 2
     assert "unknown mode 'fly'" in done.stderr
+
+
+def test_the_simulated_market_trades_what_the_user_follows(tmp_path, monkeypatch):
+    config = tmp_path / "tracker.yaml"
+    config.write_text(
+        "venues: {bybit-linear: {symbols: [LTCUSDT, BNBUSDT]}}\nstrategies: [{name: rsi_divergence}]\n",
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("TRACKER_CONFIG", str(config))
+
+    plan = make_plan("demo", speed=20, simulator_port=8790)
+
+    assert {process.environment["SIMULATOR_SYMBOLS"] for process in plan.processes} == {"LTCUSDT,BNBUSDT"}
+
+
+def test_a_service_that_keeps_dying_is_started_with_longer_pauses_and_then_given_up(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("cli.supervisor.run.time.monotonic", lambda: now[0])
+    lines = io.StringIO()
+    plan = make_plan("demo", speed=20, simulator_port=8790)
+    supervisor = Supervisor(plan, Screen("test", 20, Console(file=lines, width=200)))
+    dying = a_plan(tmp_path, SLEEPER)
+
+    pauses = []
+    for _ in range(5):
+        assert supervisor._restart_is_allowed(dying)
+        pauses.append(supervisor._restart_at["sleeper"] - now[0])
+        now[0] += 20
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0]
+    assert not supervisor._restart_is_allowed(dying)
+    assert supervisor._gave_up
+    assert "sleeper ended 6 times in 10 minutes, giving up" in lines.getvalue()
+
+
+def test_deaths_of_long_ago_do_not_count(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("cli.supervisor.run.time.monotonic", lambda: now[0])
+    plan = make_plan("demo", speed=20, simulator_port=8790)
+    supervisor = Supervisor(plan, Screen("test", 20, Console(file=io.StringIO())))
+
+    for _ in range(20):
+        assert supervisor._restart_is_allowed(a_plan(tmp_path, SLEEPER))
+        now[0] += 601

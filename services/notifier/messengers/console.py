@@ -1,6 +1,8 @@
 """Messages on standard output and charts as PNG files: the mode without a token."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any, Literal, TextIO
 import msgspec
 
 from services.notifier.core.texts import plain_text
-from services.notifier.messengers.port import Post, RefusedError
+from services.notifier.messengers.port import NotDeliveredError, Post, RefusedError
 
 Format = Literal["text", "json"]
 CONSOLE_CHAT = "console"
@@ -87,8 +89,13 @@ class ConsoleMessenger:
             self._write(f"{mark}{name}\n{body}\n")
 
     def _write(self, text: str) -> None:
-        self._output.write(text + "\n")
-        self._output.flush()
+        try:
+            self._output.write(text + "\n")
+            self._output.flush()
+        except BrokenPipeError as error:
+            # Nobody reads any more (the terminal is gone): end as on SIGTERM; what is queued stays for the next start.
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise NotDeliveredError("the terminal is gone") from error
 
 
 def _save(path: Path, picture: bytes) -> None:
