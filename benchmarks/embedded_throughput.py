@@ -1,6 +1,6 @@
 """How many messages and rows the embedded adapters carry in one process, batched and one by one.
 
-python benchmarks/embedded_throughput.py [--messages 50000] [--rows 100000] [--folder DIR]
+python -m benchmarks.embedded_throughput [--messages 50000] [--rows 100000] [--folder DIR]
 """
 
 import argparse

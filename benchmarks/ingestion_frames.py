@@ -1,6 +1,6 @@
 """What one Bybit frame costs ingestion: parse, take into the session, cut batches. Needs MARKET_DATA.
 
-MARKET_DATA=... python benchmarks/ingestion_frames.py
+MARKET_DATA=... python -m benchmarks.ingestion_frames
 """
 
 import gzip

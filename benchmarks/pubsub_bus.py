@@ -1,6 +1,6 @@
 """What the Pub/Sub adapter carries on the emulator: publish, pull, acknowledge, and how late a paced message is.
 
-python benchmarks/pubsub_bus.py [--messages 40000] [--paced-seconds 10]
+python -m benchmarks.pubsub_bus [--messages 40000] [--paced-seconds 10]
 """
 
 import argparse

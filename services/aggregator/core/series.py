@@ -6,7 +6,7 @@ from shared.domain.exclusions import Exclusion, counted
 from shared.domain.klines import Kline
 from shared.domain.minute_trades import MinuteTrades, apart, joined
 
-JOIN_AT = 32
+JOIN_AT = 8
 
 
 class _OpenMinute:
@@ -28,6 +28,8 @@ class _OpenMinute:
         if len(self._loose) >= JOIN_AT:
             self._whole += joined(self._loose)
             self._loose = []
+            if len(self._whole) >= JOIN_AT:
+                self._whole = joined(self._whole)
 
     def pieces(self) -> list[MinuteTrades]:
         return self._whole + self._loose
