@@ -13,7 +13,11 @@ _ATTRIBUTES = {"schema_version": str(SCHEMA_VERSION), "type": "TradeBatch"}
 
 
 class Backlog:
-    """One queue over two places. Memory holds batches only while the file is empty, so order needs no merging."""
+    """One queue over two places. Memory holds batches only while the file is empty, so order needs no merging.
+
+    What `peek` showed is in flight until `commit`. It may move to the file meanwhile, as all of memory does at once;
+    `commit` then forgets it there. Used by one publisher: a second `peek` gives up what the first one showed.
+    """
 
     def __init__(self, spill: Spill, *, batches_max: int, on_unreadable: Callable[[bytes, str], None]) -> None:
         self._on_unreadable = on_unreadable
@@ -21,6 +25,8 @@ class Backlog:
         self._spill = spill
         self._batches_max = batches_max
         self._bus_is_down = False
+        self._in_flight = 0  # batches at the front of memory that peek showed
+        self._moved_bytes = 0  # what they take at the front of the file, once moved there
 
     def __len__(self) -> int:
         """Batches in memory; those in the file are counted in bytes."""
@@ -54,19 +60,22 @@ class Backlog:
 
     def peek(self, count: int) -> tuple[list[TradeBatch], int]:
         """Up to `count` batches from the front, and a token for `commit`."""
+        self._in_flight = self._moved_bytes = 0
         if self._memory:
-            return [self._memory[number] for number in range(min(count, len(self._memory)))], 0
+            self._in_flight = min(count, len(self._memory))
+            return [self._memory[number] for number in range(self._in_flight)], 0
         frames, size_bytes = self._spill.peek(count)
         batches = [self._batch(frame) for frame in frames]
         return [batch for batch in batches if batch is not None], size_bytes
 
     def commit(self, batches: int, token: int) -> None:
-        """They are published."""
-        if token:
-            self._spill.commit(token)
-            return
-        for _ in range(batches):
-            self._memory.popleft()
+        """They are published: the whole of what the last `peek` showed."""
+        if token or self._moved_bytes:
+            self._spill.commit(token or self._moved_bytes)
+        else:
+            for _ in range(batches):
+                self._memory.popleft()
+        self._in_flight = self._moved_bytes = 0
 
     def close(self) -> None:
         """Leave what could not be published to the next process."""
@@ -77,13 +86,18 @@ class Backlog:
         # Reached only while the file is empty or memory is: offer() never queues behind the file in memory.
         if self._memory and self._spill.size_bytes:
             return False
-        moved = 0
+        moved = moved_bytes = 0
         for batch in self._memory:
             if not self._spill.append(encode_event(batch)):
                 break
             moved += 1
+            if moved == self._in_flight:
+                moved_bytes = self._spill.size_bytes
         if moved == len(self._memory):
+            # A publish may be under way: its batches lie at the front of the file now, safe from a kill.
             self._memory.clear()
+            self._moved_bytes = self._moved_bytes or moved_bytes
+            self._in_flight = 0
             return True
         # All or nothing: half in the file would put older batches behind newer ones.
         self._spill.commit(self._spill.size_bytes)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from services.ingestion.core.clock_skew import ClockSkew
 from services.ingestion.core.freshness import Freshness
 from services.ingestion.core.frontier import Frontier
 from services.ingestion.core.refill import Hole
@@ -34,6 +35,7 @@ class IngestionOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     first_refill_ms:   market time before a first start that the refill asks for.
     time_refusals_max: so many frames in a row far from the clock mean that the clock was wrong: it starts anew.
+    clock_skew_max_ms: market time our clock may lie from the venue's; clock_skew_patience_ms: wall time to be sure.
     """
 
     exchange: str
@@ -42,6 +44,8 @@ class IngestionOptions(msgspec.Struct, frozen=True, kw_only=True):
     first_refill_ms: int
     freshness_budget_ms: int
     time_refusals_max: int = 20
+    clock_skew_max_ms: int = 30_000
+    clock_skew_patience_ms: int = 5_000
 
 
 class Ingestion:
@@ -80,6 +84,11 @@ class Ingestion:
         self._freshness = Freshness(
             subject, budget_ms=options.freshness_budget_ms, started_at_ms=now_ms, version=clock.market_ms()
         )
+        self._skew = ClockSkew(
+            f"ingestion-clock#{options.exchange}",
+            max_ms=options.clock_skew_max_ms,
+            patience_ms=options.clock_skew_patience_ms,
+        )
 
     @property
     def is_ready(self) -> bool:
@@ -90,6 +99,16 @@ class Ingestion:
     def is_blind(self) -> bool:
         """Whether blindness is announced."""
         return self._freshness.is_blind
+
+    @property
+    def clock_is_skewed(self) -> bool:
+        """Whether a clock far from the venue's is announced."""
+        return self._skew.is_skewed
+
+    @property
+    def clock_skew_ms(self) -> int | None:
+        """How far our clock is ahead of the venue's latest time, network delay included; None before the first."""
+        return self._skew.latest_ms
 
     @property
     def watermark_age_ms(self) -> float:
@@ -113,6 +132,7 @@ class Ingestion:
             case FeedConnected():
                 self.connections += 1
                 self._venue_clock = VenueClock(self._options.limits.time)
+                self._skew.forget()
                 self._time_refusals = 0
                 self._reason = "no venue time since the connection"
                 self._log.info("connected", connection=event.connection)
@@ -138,11 +158,16 @@ class Ingestion:
             self._offer(session)
         elif self._overflowed and self._publisher.backlog.is_empty:
             self._overflowed = False
-        said = self._freshness.observe(
-            self.watermark_ms, now_ms=now_ms, market_ms=self._clock.market_ms(), reason=self._reason
-        )
-        if said is not None:
-            self._publisher.say(said)
+        self._watch(now_ms)
+
+    def _watch(self, now_ms: float) -> None:
+        market_ms = self._clock.market_ms()
+        said = [self._freshness.observe(self.watermark_ms, now_ms=now_ms, market_ms=market_ms, reason=self._reason)]
+        if self._venue_clock.latest_ms is not None:
+            said.append(self._skew.observe(self._venue_clock.latest_ms, market_ms=market_ms, now_ms=now_ms))
+        for event in said:
+            if event is not None:
+                self._publisher.say(event)
 
     def end_session(self) -> None:
         """The open window goes out with the last promise; nothing follows in this session."""
@@ -190,6 +215,7 @@ class Ingestion:
         self._log.warning("clock_restarted", latest_ms=self._venue_clock.latest_ms)
         self.end_session()
         self._venue_clock = VenueClock(self._options.limits.time)
+        self._skew.forget()
         self._time_refusals = 0
 
     def _refuse(self, refusal: Refusal, *, lost: bool) -> None:

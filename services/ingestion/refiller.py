@@ -30,21 +30,28 @@ class RefillLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refiller:
-    """Asks, judges (core/refill.py), offers. A new session cancels what runs for the one before."""
+    """Asks, judges (core/refill.py), offers. A new session cancels what runs for the one before.
+
+    settle(session, symbol):              nothing will be published for the hole: it is whole, or left to the klines.
+    settle_after(refill, session, symbol): the hole is filled once the batch of the session `refill` is published.
+    Neither is called where the queue had no room for the refill: the next session asks for the same hole again.
+    """
 
     def __init__(
         self,
         rest: VenueRest,
         *,
         offer: Callable[[TradeBatch], bool],
-        settled: Callable[[str, str], None],
+        settle: Callable[[str, str], None],
+        settle_after: Callable[[str, str, str], None],
         last_trade: Callable[[str], KnownTrade | None],
         log: Any,
         limits: RefillLimits | None = None,
     ) -> None:
         self._rest = rest
         self._offer = offer
-        self._settled = settled
+        self._settle = settle
+        self._settle_after = settle_after
         self._last_trade = last_trade
         self._log = log
         self._limits = limits or RefillLimits()
@@ -75,10 +82,11 @@ class Refiller:
         gate = asyncio.Semaphore(self._limits.at_once)
 
         async def fill(hole: Hole) -> None:
-            if hole.from_ms < hole.to_ms:
-                async with gate:
-                    await self._fill(identity, hole, instruments[hole.symbol])
-            self._settled(identity.session, hole.symbol)
+            if hole.from_ms >= hole.to_ms:
+                self._settle(identity.session, hole.symbol)
+                return
+            async with gate:
+                await self._fill(identity, hole, instruments[hole.symbol])
 
         await asyncio.gather(*(fill(hole) for hole in holes))
 
@@ -94,6 +102,7 @@ class Refiller:
                 if loop.time() + pause >= deadline:
                     self.failed += 1
                     self._log.warning("refill_failed", symbol=hole.symbol, error=str(error) or "deadline passed")
+                    self._settle(identity.session, hole.symbol)
                     return
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreading load, no secret
                 pause = min(self._limits.pause_seconds_max, pause * 2)
@@ -101,8 +110,9 @@ class Refiller:
             except PermanentError as error:
                 self.failed += 1
                 self._log.error("refill_refused", symbol=hole.symbol, error=str(error))
+                self._settle(identity.session, hole.symbol)
                 return
-            self._done(hole, batch, reaches=reaches)
+            self._done(identity, hole, batch, reaches=reaches)
             return
 
     async def _ask(
@@ -124,8 +134,12 @@ class Refiller:
         )
         return batch, refill.reaches
 
-    def _done(self, hole: Hole, batch: TradeBatch | None, *, reaches: bool) -> None:
+    def _done(self, identity: SessionIdentity, hole: Hole, batch: TradeBatch | None, *, reaches: bool) -> None:
         accepted = batch is None or self._offer(batch)
+        if batch is None:
+            self._settle(identity.session, hole.symbol)
+        elif accepted:
+            self._settle_after(batch.session, identity.session, hole.symbol)
         if reaches and accepted:
             self.reached += 1
         else:

@@ -50,7 +50,8 @@ class IngestionService:
         self.refiller = Refiller(
             rest,
             offer=self.publisher.offer,
-            settled=self._frontier.settle,
+            settle=self._frontier.settle,
+            settle_after=self._frontier.settle_after,
             last_trade=lambda symbol: self._frontier.of(symbol).last_trade,
             log=context.log,
             limits=settings.refill_limits,
@@ -67,6 +68,7 @@ class IngestionService:
             limits=settings.session_limits,
             first_refill_ms=settings.first_refill_ms,
             freshness_budget_ms=settings.freshness_budget_ms,
+            clock_skew_max_ms=settings.clock_skew_limit_ms,
         )
         ingestion = self.ingestion = Ingestion(
             options,
@@ -140,6 +142,8 @@ class IngestionService:
             "watermark_ms": ingestion.watermark_ms,
             "watermark_age_ms": round(ingestion.watermark_age_ms),
             "watermark_lag_ms": self._context.clock.market_ms() - ingestion.watermark_ms,
+            "clock_skew": ingestion.clock_is_skewed,
+            "clock_skew_ms": ingestion.clock_skew_ms,
             "sessions": ingestion.sessions,
             "reconnects": max(0, ingestion.connections - 1),
             "trades": ingestion.trades,

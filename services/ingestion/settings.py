@@ -29,6 +29,11 @@ class IngestionSettings(ServiceSettings):
     acknowledge_seconds: PositiveFloat = Field(10.0, validation_alias="INGESTION_ACKNOWLEDGE_SECONDS")
     retry_seconds_max: PositiveFloat = Field(30.0, validation_alias="INGESTION_RETRY_SECONDS_MAX")
     freshness_budget_ms: PositiveInt = Field(10_000, validation_alias="INGESTION_FRESHNESS_BUDGET_MS")
+    clock_skew_max_ms: PositiveInt = Field(
+        30_000,
+        validation_alias="INGESTION_CLOCK_SKEW_MAX_MS",
+        description="Market time the venue's times may lie from our clock before it is announced.",
+    )
     refill_seconds_max: PositiveFloat = Field(60.0, validation_alias="INGESTION_REFILL_SECONDS_MAX")
     first_refill_ms: NonNegativeInt = Field(
         120_000,
@@ -53,6 +58,11 @@ class IngestionSettings(ServiceSettings):
                 behind_max_ms=self.trade_behind_max_ms,
             ),
         )
+
+    @property
+    def clock_skew_limit_ms(self) -> int:
+        """Market time. In an accelerated market a delay of some wall milliseconds is minutes: never under 2 s of ours."""
+        return max(self.clock_skew_max_ms, round(2_000 * self.market_clock_speed))
 
     @property
     def feed_limits(self) -> FeedLimits:

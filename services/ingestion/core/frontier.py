@@ -1,5 +1,7 @@
 """How far each symbol's published trades are known to be without a hole: where a refill must begin."""
 
+from typing import Any
+
 import msgspec
 
 from shared.domain.errors import InvalidValueError
@@ -22,6 +24,7 @@ class SymbolFrontier(msgspec.Struct, frozen=True, kw_only=True):
 
 _DECODER = msgspec.json.Decoder(dict[str, SymbolFrontier])
 SESSIONS_KEPT = 64
+SYMBOLS_EXPECTED = 64
 
 
 class Frontier:
@@ -33,6 +36,7 @@ class Frontier:
     def __init__(self) -> None:
         self._symbols: dict[str, SymbolFrontier] = {}
         self._settled: dict[tuple[str, str], None] = {}
+        self._awaited: dict[str, tuple[str, str]] = {}
 
     def of(self, symbol: str) -> SymbolFrontier:
         """What is known of the symbol."""
@@ -41,12 +45,19 @@ class Frontier:
     def settle(self, session: str, symbol: str) -> None:
         """The hole before this session is filled as far as it ever will be: its batches count from now on."""
         self._settled[(session, symbol)] = None
-        while len(self._settled) > SESSIONS_KEPT * max(1, len(self._symbols)):
-            self._settled.pop(next(iter(self._settled)))
+        self._forget_oldest(self._settled)
+
+    def settle_after(self, refill_session: str, session: str, symbol: str) -> None:
+        """The refill is queued: stream batches queued before it must not count until it is published itself."""
+        self._awaited[refill_session] = (session, symbol)
+        self._forget_oldest(self._awaited)
 
     def published(self, batch: TradeBatch) -> None:
         """A batch is durable on the bus."""
         if batch.source is not TradeSource.STREAM:
+            awaited = self._awaited.pop(batch.session, None)
+            if awaited is not None:
+                self.settle(*awaited)
             return
         last = self._last_trades(batch)
         for symbol in batch.symbols:
@@ -56,6 +67,11 @@ class Frontier:
                 covered_to_ms = max(covered_to_ms or 0, batch.watermark_ms)
             last_trade = last.get(symbol, known.last_trade)
             self._symbols[symbol] = SymbolFrontier(covered_to_ms=covered_to_ms, last_trade=last_trade)
+
+    def _forget_oldest(self, kept: dict[Any, Any]) -> None:
+        # Before the first batch no symbol is known, but all of them may be settled or awaited.
+        while len(kept) > SESSIONS_KEPT * max(SYMBOLS_EXPECTED, len(self._symbols)):
+            kept.pop(next(iter(kept)))
 
     def _last_trades(self, batch: TradeBatch) -> dict[str, KnownTrade]:
         found: dict[str, KnownTrade] = {}

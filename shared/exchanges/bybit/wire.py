@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from shared.domain.checks import EPOCH_MS_MAX, FORBIDDEN_IN_NAMES
+from shared.domain.checks import EPOCH_MS_MAX
 from shared.domain.errors import InvalidTradeError, PermanentError, TransientError
 from shared.domain.venue_trade import VenueTrade
 from shared.exchanges.bybit.instruments import InstrumentInfo
@@ -163,7 +163,8 @@ def _checked(trade: _Trade, symbol: str) -> VenueTrade:
         or not 0 < trade.traded_at_ms < EPOCH_MS_MAX
         or trade.symbol != symbol
         or trade.sequence < 0
-        or not _is_name(trade.trade_id)
+        or not trade.trade_id.isprintable()
+        or not trade.trade_id
     ):
         raise InvalidTradeError(_broken_rule(trade, symbol))
     return VenueTrade(
@@ -177,10 +178,6 @@ def _checked(trade: _Trade, symbol: str) -> VenueTrade:
     )
 
 
-def _is_name(text: str) -> bool:
-    return bool(text) and text.isprintable() and not any(mark in text for mark in FORBIDDEN_IN_NAMES)
-
-
 def _broken_rule(trade: _Trade, symbol: str) -> str:
     place = f"topic {TRADE_TOPIC}{symbol} trade_id={trade.trade_id}"
     if trade.symbol != symbol:
@@ -189,8 +186,8 @@ def _broken_rule(trade: _Trade, symbol: str) -> str:
         return f"side must be Buy or Sell, was {trade.side!r} ({place})"
     if not 0 < trade.traded_at_ms < EPOCH_MS_MAX:
         return f"T must be UTC epoch milliseconds, was {trade.traded_at_ms} ({place})"
-    if trade.sequence < 0 or not _is_name(trade.trade_id):
-        return f"seq must be >= 0 and the id printable, was {trade.sequence} ({place})"
+    if trade.sequence < 0 or not trade.trade_id or not trade.trade_id.isprintable():
+        return f"seq must be >= 0 and the id printable and not empty, was {trade.sequence} ({place})"
     return f"price and quantity must be finite and > 0, was {trade.price!r} and {trade.quantity!r} ({place})"
 
 

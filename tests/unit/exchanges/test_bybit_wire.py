@@ -82,6 +82,13 @@ def test_a_trade_keeps_its_texts_and_its_side():
     assert second.taker_is_buyer
 
 
+def test_an_id_may_hold_what_row_keys_forbid_in_names():
+    parsed = parse_frame(a_frame(a_trade(i="a#b"), a_trade(i="a:b")))
+    assert isinstance(parsed, FeedTrades)
+    assert [trade.trade_id for trade in parsed.trades] == ["a#b", "a:b"]
+    assert not parsed.refused
+
+
 def test_the_order_of_the_keys_does_not_matter():
     frame = json.dumps({"type": "snapshot", "ts": 1, "data": [a_trade()], "topic": "publicTrade.BTCUSDT"}).encode()
     parsed = parse_frame(frame)
@@ -103,7 +110,8 @@ def test_the_order_of_the_keys_does_not_matter():
         ({"S": "buy"}, "side must be Buy or Sell"),
         ({"T": 17863108196800000}, "T must be UTC epoch milliseconds"),
         ({"seq": -1}, "seq must be >= 0"),
-        ({"i": "a#b"}, "the id printable"),
+        ({"i": "a\nb"}, "the id printable"),
+        ({"i": ""}, "not empty"),
         ({"p": 65114.2}, "Expected `str`"),
         ({"T": None}, "Expected `int`"),
     ],

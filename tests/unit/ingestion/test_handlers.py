@@ -12,6 +12,7 @@ from services.ingestion.core.venue_clock import TimeLimits
 from services.ingestion.core.window import SessionIdentity, WindowLimits
 from services.ingestion.handlers import Ingestion, IngestionOptions
 from services.ingestion.publisher import Publisher
+from services.ingestion.settings import IngestionSettings
 from services.ingestion.spill import Spill
 from shared.bus.sqlite import SqliteBus
 from shared.domain.instruments import Instrument
@@ -53,7 +54,7 @@ class World:
         self.backlog = Backlog(spill, batches_max=queue_max, on_unreadable=lambda *bad: self.unreadable.append(bad))
         self.said: list = []
         self.refused: list[Refusal] = []
-        clock = EventClock(NOW_MS)
+        self.market = clock = EventClock(NOW_MS)
         self.publisher = Publisher(
             SqliteBus(self.database, load_topology(), clock),
             self.backlog,
@@ -259,3 +260,57 @@ def test_a_full_spill_is_a_declared_hole_and_a_new_session_follows_when_there_is
     assert first.session != kept[0].session
     assert (first.sequence, first.covers_from_ms) == (0, NOW_MS + 41_000)
     world.database.close()
+
+
+def second_by_second(world: World, seconds: range, *, off_ms: int) -> None:
+    """The venue's time passes second by second; our clock is off by so much."""
+    for second in seconds:
+        world.market.now_ms = NOW_MS + second * 1_000 + off_ms
+        world.clock(NOW_MS + second * 1_000)
+        world.after(1_000)
+
+
+@pytest.mark.parametrize("off_ms", [130_000, -130_000])
+def test_a_clock_far_from_the_venue_is_said_once_and_taken_back_once(world: World, off_ms: int):
+    world.connect()
+    second_by_second(world, range(5), off_ms=off_ms)
+    assert world.said == []  # it must stay so
+    second_by_second(world, range(5, 30), off_ms=off_ms)
+    assert world.ingestion.clock_is_skewed
+    assert world.ingestion.clock_skew_ms == off_ms
+    [skew] = world.said
+    assert skew.kind == "clock_skew"
+    assert f"130.0 s {'ahead of' if off_ms > 0 else 'behind'} the venue's" in skew.text
+    second_by_second(world, range(30, 60), off_ms=200)
+    assert not world.ingestion.clock_is_skewed
+    assert [event.kind for event in world.said] == ["clock_skew", "clock_right"]
+    assert world.said[0].version < world.said[1].version
+    assert len({event.event_id for event in world.said}) == 2
+
+
+def test_silence_and_a_burst_of_old_frames_are_no_skew(world: World):
+    world.connect()
+    second_by_second(world, range(5), off_ms=100)
+    world.market.now_ms += 9_000
+    world.after(9_000)  # nothing comes, so nothing is known of the clock
+    second_by_second(world, range(5, 9), off_ms=60_000)  # what was held back comes late
+    second_by_second(world, range(70, 80), off_ms=100)
+    assert {event.kind for event in world.said} == {"blind", "seeing"}
+    assert not world.ingestion.clock_is_skewed
+
+
+def test_what_was_seen_on_an_earlier_connection_proves_nothing(world: World):
+    world.connect()
+    second_by_second(world, range(4), off_ms=60_000)
+    world.ingestion.handle(FeedLost(reason="reset", retry_seconds=0.1))
+    world.connect()
+    second_by_second(world, range(10, 14), off_ms=60_000)
+    assert world.said == []
+    second_by_second(world, range(14, 17), off_ms=60_000)
+    assert [event.kind for event in world.said] == ["clock_skew"]
+
+
+@pytest.mark.parametrize(("speed", "limit_ms"), [(1.0, 30_000), (10.0, 30_000), (60.0, 120_000)])
+def test_the_limit_of_skew_is_market_time_but_never_under_two_seconds_of_ours(speed: float, limit_ms: int):
+    settings = IngestionSettings(market_clock_speed=speed)
+    assert settings.clock_skew_limit_ms == limit_ms

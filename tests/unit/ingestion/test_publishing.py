@@ -38,11 +38,13 @@ def batches(count: int) -> list[TradeBatch]:
 
 
 class FailingBus(SqliteBus):
-    """The real bus, unreachable while `down`."""
+    """The real bus, unreachable while `down`, slow by pause_seconds."""
 
     down = False
+    pause_seconds = 0.0
 
     async def publish(self, topic, events):
+        await asyncio.sleep(self.pause_seconds)
         if self.down:
             raise TransientError("the bus is down")
         await super().publish(topic, events)
@@ -99,6 +101,29 @@ async def test_batches_wait_on_disk_while_the_bus_is_down_and_come_out_in_order(
     assert published == list(range(300))
     assert sorted(await delivered(bus)) == list(range(300))
     assert publisher.backlog.spilled_bytes == 0
+    running.cancel()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_memory_that_fills_during_a_publish_loses_nothing(bus, tmp_path: Path, fails: bool):
+    published: list[int] = []
+    publisher = a_publisher(bus, a_backlog(tmp_path, batches_max=5), published)
+    running = asyncio.create_task(publisher.run())
+    sent = batches(20)
+    bus.pause_seconds = 0.05
+    for batch in sent[:3]:
+        assert publisher.offer(batch)
+    await asyncio.sleep(0.02)  # three batches are on their way
+    for batch in sent[3:]:
+        assert publisher.offer(batch)
+    assert publisher.backlog.spilled_bytes > 0
+    bus.down = fails
+    await asyncio.sleep(0.06)
+    bus.down, bus.pause_seconds = False, 0.0
+    assert await publisher.drain(seconds=5)
+    assert not running.done()
+    assert published == list(range(20))
+    assert sorted(await delivered(bus)) == list(range(20))
     running.cancel()
 
 
