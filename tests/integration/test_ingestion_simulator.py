@@ -12,6 +12,7 @@ import pytest
 from services.ingestion.service import IngestionService, find_instruments
 from services.ingestion.settings import IngestionSettings
 from shared.domain.coverage import SessionCoverage, merged_spans
+from shared.domain.events import SystemEvent
 from shared.domain.trades import TradeBatch, TradeSource
 from shared.exchanges.bybit.feed import BybitFeed, FeedLimits
 from shared.exchanges.bybit.rest import BybitRest
@@ -188,6 +189,18 @@ async def test_a_silent_venue_is_blindness_that_is_said_and_taken_back(tmp_path:
             assert running.status()["reconnects"] >= 1
 
 
+async def test_a_machine_clock_that_is_off_is_said_to_the_notifier_and_in_the_status(tmp_path: Path):
+    with running_simulator(seed=14, speed=5, symbols=SYMBOLS) as simulator:
+        right = settings_for(tmp_path, simulator, 5)
+        off = right.model_copy(update={"market_clock_origin_market_ms": right.market_clock_origin_market_ms + 200_000})
+        async with ingesting(off) as running:
+            await running.until(lambda: running.status()["clock_skew"])
+            assert 195_000 < int(running.status()["clock_skew_ms"]) < 215_000
+            [said] = await running.context.bus.pull(EVENTS, max_messages=10, wait_seconds=1)
+            assert isinstance(said.event, SystemEvent)
+            assert said.event.kind == "clock_skew"
+
+
 @pytest.mark.parametrize("speed", [60.0])
 async def test_an_accelerated_market_is_followed(tmp_path: Path, speed: float):
     with running_simulator(seed=10, speed=speed, symbols=SYMBOLS) as simulator:
@@ -200,6 +213,7 @@ async def test_an_accelerated_market_is_followed(tmp_path: Path, speed: float):
             for row in batch.rows():
                 assert row.traded_at_ms >= promised_ms.get(batch.session, 0)
             promised_ms[batch.session] = batch.watermark_ms
+        assert not running.status()["clock_skew"]
         for symbol in SYMBOLS:
             check_against_venue(simulator, running.batches, symbol)
 
