@@ -27,7 +27,17 @@ _MEGABYTE = 1_000_000
 # What a person wants to know of each service's report, in this order; the rest is for tools.
 _FACTS = {
     "ingestion": ("watermark_age_ms", "blind", "reconnects", "queue", "spilled_bytes", "refused", "holes"),
-    "aggregator": ("role", "watermark_age_ms", "open_minutes", "closed", "corrected", "partial", "holes", "conflicts"),
+    "aggregator": (
+        "role",
+        "feed_blind",
+        "watermark_age_ms",
+        "open_minutes",
+        "closed",
+        "corrected",
+        "partial",
+        "holes",
+        "conflicts",
+    ),
     "logic_engine": ("role", "open_signals", "decisions", "compilations"),
     "notifier": ("mode", "backlog", "open", "sent", "edited", "failed", "repeats"),
 }

@@ -1,18 +1,21 @@
 """Batches to durable rows: tape, marks and coverage in one write, before anything is acknowledged."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from services.aggregator.conflicts import report
 from services.aggregator.core.coverage import SeriesKey
 from services.aggregator.core.identities import Conflict, settle_move
-from services.aggregator.state import SUBSCRIPTION, State
+from services.aggregator.state import State
 from shared.domain.coverage import SessionCoverage
 from shared.domain.minute_trades import MinuteTrades, split_by_minute
 from shared.domain.timeframe import MINUTE_MS, minute_ms
 from shared.domain.trades import TradeBatch
 from shared.store.pending import MarkKind, MinuteKey
+
+_LOOKED_UP_TOGETHER: Final = 10  # minutes of the tape, so that a busy symbol's do not hold up everything else
 
 
 class Appender:
@@ -71,12 +74,15 @@ class Appender:
         reason = f"{rule}, was {piece.minute_ms} ({place} trade_id={piece.trade_id[0]}, {len(piece)} trades)"
         rows = {"trade_id": piece.trade_id.tolist(), "traded_at_ms": piece.traded_at_ms.tolist()}
         rows |= {"price": piece.price.tolist(), "quantity_units": piece.quantity_units.tolist()}
-        await self._state.bus.refuse(SUBSCRIPTION, msgspec.json.encode(rows), {"symbol": piece.symbol}, reason)
+        await self._state.bus.refuse(
+            self._state.subscription, msgspec.json.encode(rows), {"symbol": piece.symbol}, reason
+        )
         self._state.counters["refused"] += 1
         self._state.log.warning("trades_refused", reason=reason)
 
     async def _moved(self, pieces: Sequence[MinuteTrades]) -> list[Conflict]:
         """Ids that came again in another minute, with the exclusion that settles each."""
+        await self._remember_around_late(pieces)
         conflicts: list[Conflict] = []
         for piece, moved in self._state.identities.add(pieces):
             involved = [one for one in pieces if one.symbol == piece.symbol and one.exchange == piece.exchange]
@@ -86,6 +92,20 @@ class Appender:
             for trade_id in dict.fromkeys(trade_id for ids in moved.values() for trade_id in ids):
                 conflicts.extend(settle_move(trade_id, involved))
         return conflicts
+
+    async def _remember_around_late(self, pieces: Sequence[MinuteTrades]) -> None:
+        """Ids of minutes long past are not in memory: those around a late trade are read from the tape."""
+        state = self._state
+        for place in sorted({(piece.exchange, piece.symbol, piece.minute_ms) for piece in pieces}):
+            key, watermark_ms = SeriesKey(*place[:2]), state.coverage.watermark_ms(SeriesKey(*place[:2]))
+            state.identities.advance(key, watermark_ms)
+            unseen = state.identities.unseen_minutes(key, place[2], watermark_ms)
+            for start in range(0, len(unseen), _LOOKED_UP_TOGETHER):
+                some = unseen[start : start + _LOOKED_UP_TOGETHER]
+                found = await state.tape.load(*key, some[0], some[-1] + MINUTE_MS)
+                state.identities.remember(
+                    key, some, [piece for minute in some if minute in found for piece in found[minute].pieces]
+                )
 
     def _minutes_with_new_evidence(self, sessions: Sequence[SessionCoverage]) -> set[MinuteKey]:
         """Closed minutes that the sessions newly vouch for: they are folded again."""

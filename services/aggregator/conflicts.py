@@ -6,7 +6,7 @@ import msgspec
 
 from services.aggregator.core.coverage import SeriesKey
 from services.aggregator.core.identities import Conflict, content_of
-from services.aggregator.state import SUBSCRIPTION, State
+from services.aggregator.state import State
 from shared.domain.exclusions import Exclusion
 from shared.domain.minute_trades import MinuteTrades
 
@@ -24,7 +24,7 @@ async def report(state: State, conflict: Conflict) -> None:
         f"trade_id={conflict.trade_id}; counts {conflict.winner}; refused {conflict.loser})"
     )
     data = msgspec.json.encode({"trade_id": conflict.trade_id, **conflict.loser})
-    await state.bus.refuse(SUBSCRIPTION, data, {"symbol": key.symbol}, reason)
+    await state.bus.refuse(state.subscription, data, {"symbol": key.symbol}, reason)
     await state.announce_system("trade_conflict", key, version=minute_ms, text=reason)
     await state.tape.mark_reported(*key, minute_ms, identity)
     state.counters["conflicts"] += 1
@@ -53,5 +53,7 @@ def _within(key: SeriesKey, minute_ms: int, trade_id: str, pieces: Sequence[Minu
         said_now = tuple(loser[name] for name in _CONTENT)
         if said_now not in said:
             said.add(said_now)
-            found.append(Conflict(key, trade_id, winner, loser, minute_ms, Exclusion(trade_id, first.arrival)))
+            found.append(
+                Conflict(key, trade_id, winner, loser, minute_ms, Exclusion(trade_id, first.arrival, minute_ms))
+            )
     return found

@@ -1,7 +1,8 @@
 """Trade batches in, candles out: the aggregator as live, replay and tests run it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from services.aggregator.appending import Appender
 from services.aggregator.closing import Closer
@@ -17,6 +18,8 @@ from shared.domain.trades import TradeBatch
 from shared.exchanges.venue import VenueRest
 from shared.runtime.crash import crash_point
 from shared.store.port import Store
+
+SUBSCRIPTION: Final = "aggregator--raw-tick-data-bybit"
 
 
 class Aggregator:
@@ -34,8 +37,11 @@ class Aggregator:
         limits: Limits,
         rest: Mapping[str, VenueRest] | None = None,
         fence: int | None = None,
+        subscription: str = SUBSCRIPTION,
     ) -> None:
-        self._state = State(store=store, bus=bus, limits=limits, rest=rest or {}, fence=fence)
+        self._state = State(
+            store=store, bus=bus, limits=limits, rest=rest or {}, fence=fence, subscription=subscription
+        )
         self._appender = Appender(self._state)
         self._closer = Closer(self._state)
         self._corrector = Corrector(self._state)
@@ -114,11 +120,16 @@ class Aggregator:
         if watermarks:
             state.coverage.forget_before(max(watermarks) - state.limits.correction_horizon_ms - MINUTE_MS)
 
-    def status(self, *, now_market_ms: int) -> dict[str, object]:
-        """How it is: watermark ages, open minutes, last close, counters."""
+    def status(
+        self, *, now_market_ms: int, wall_seconds: Callable[[float], float] = lambda market_ms: market_ms / 1000
+    ) -> dict[str, object]:
+        """How it is: watermark ages as a person waits them, open minutes, last close, counters.
+
+        wall_seconds: how long a span of market milliseconds lasts in wall time.
+        """
         state = self._state
         ages = {
-            f"{key.exchange} {key.symbol}": now_market_ms - state.coverage.watermark_ms(key)
+            f"{key.exchange} {key.symbol}": round(wall_seconds(now_market_ms - state.coverage.watermark_ms(key)) * 1000)
             for key in state.coverage.symbols()
         }
         return {

@@ -3,6 +3,7 @@
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from services.aggregator.core.limits import Limits
+from services.aggregator.handlers import SUBSCRIPTION
 from shared.domain.timeframe import MINUTE_MS
 from shared.runtime.settings import ServiceSettings
 
@@ -12,7 +13,7 @@ _DEFAULT = Limits()
 class Settings(ServiceSettings):
     """Limits in market time unless they say otherwise."""
 
-    subscription: str = Field("aggregator--raw-tick-data-bybit", validation_alias="AGGREGATOR_SUBSCRIPTION")
+    subscription: str = Field(SUBSCRIPTION, validation_alias="AGGREGATOR_SUBSCRIPTION")
     rest_url: str | None = Field(
         None, validation_alias="BYBIT_REST_URL", description="Overrides the configuration and the venue's own address."
     )
@@ -37,6 +38,11 @@ class Settings(ServiceSettings):
         ge=1_000,
         validation_alias="AGGREGATOR_LEASE_TTL_MS",
         description="After a kill, so long nobody is active.",
+    )
+    feed_freshness_seconds: PositiveFloat = Field(
+        30.0,
+        validation_alias="FEED_FRESHNESS_SECONDS",
+        description="Wall time without any batch from ingestion (its heartbeats come every second) until it is announced.",
     )
     prune_every_seconds: PositiveFloat = Field(60.0, validation_alias="PRUNE_EVERY_SECONDS")
     status_every_seconds: PositiveFloat = Field(2.0, validation_alias="STATUS_EVERY_SECONDS")

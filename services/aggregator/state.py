@@ -26,20 +26,27 @@ from shared.store.tape import TapeStore
 
 CANDLES_TOPIC: Final = "candles-closed"
 SYSTEM_TOPIC: Final = "system-events"
-SUBSCRIPTION: Final = "aggregator--raw-tick-data-bybit"
 
 
 class State:
     """One aggregator's adapters and memory; `reset` forgets the memory, recovery reads it again from the store."""
 
     def __init__(
-        self, *, store: Store, bus: Bus, limits: Limits, rest: Mapping[str, VenueRest], fence: int | None
+        self,
+        *,
+        store: Store,
+        bus: Bus,
+        limits: Limits,
+        rest: Mapping[str, VenueRest],
+        fence: int | None,
+        subscription: str,
     ) -> None:
         self.store = store
         self.bus = bus
         self.limits = limits
         self.rest = rest
         self.fence = fence
+        self.subscription = subscription  # whose dead letters refused trades become
         self.tape = TapeStore(store)
         self.pending = PendingStore(store)
         self.candles = CandleStore(store)

@@ -1,5 +1,7 @@
 """What becomes of a corrected candle: windows take it, Decisions that read it get a shadow, signals one line each.
 
+A correction that overtakes its candle waits in memory, although it is acknowledged. The stored revisions repeat it: the
+engine of a new term looks at those of the last handled hour, and of every candle that closed before the term began.
 Nothing decided is changed. A shadow is kept for the Decision on the corrected candle itself, and for every later one whose
 verdict would have been another.
 """
@@ -13,9 +15,10 @@ from services.logic_engine.core.correction import affected_closes, corrections_i
 from services.logic_engine.core.decide import shadow_of, verdict
 from services.logic_engine.core.opening import opened_signal_id
 from services.logic_engine.ports import Ports
-from services.logic_engine.state import State
+from services.logic_engine.state import Series, State
 from shared.domain.candles import Candle
 from shared.domain.decisions import Decision, DecisionKind
+from shared.domain.errors import TransientError
 from shared.domain.events import CandleCorrected, CandlesClosed, Event, SignalProgressed
 from shared.domain.slots import SignalNote, SignalRecord
 from shared.domain.timeframe import Timeframe
@@ -23,6 +26,7 @@ from shared.strategies.base import WindowColumns
 from shared.strategies.windows import Windows, consecutive_tail, windows_of_candles
 
 _EARLY_MAX = 1000
+_LOOK_BACK_MINUTES = 60
 
 
 class Corrections:
@@ -37,8 +41,12 @@ class Corrections:
         series, minute = (event.exchange, event.symbol), event.candles[0]
         await self._state.open_slots({series: minute.close_time_ms})
         if self._state.handled_through_ms(series) < minute.close_time_ms:
-            if len(self._state.early_corrections) < _EARLY_MAX:
-                self._state.early_corrections[series, minute.close_time_ms] = event
+            early = self._state.early_corrections
+            if len(early) >= _EARLY_MAX:
+                raise TransientError(
+                    f"at most {_EARLY_MAX} corrections wait for their candles ({series} {minute.close_time_ms})"
+                )
+            early[series, minute.close_time_ms] = event
             return
         for candle in event.candles:
             table = self._state.tables.get(candle.timeframe)
@@ -51,15 +59,42 @@ class Corrections:
                     await self._shadow(active, candle)
             await self._judge_exits(active, minute)
 
-    async def handle_early(self, wave: Sequence[CandlesClosed]) -> None:
-        """Handle the corrections that waited for one of these candles."""
-        if not self._state.early_corrections:
-            return
-        for closed_event in wave:
-            series = (closed_event.exchange, closed_event.symbol)
-            event = self._state.early_corrections.pop((series, closed_event.close_time_ms), None)
-            if event is not None:
+    async def handle_early(self) -> None:
+        """Handle the corrections whose candles have been handled meanwhile; each is forgotten when it is done."""
+        for place, event in list(self._state.early_corrections.items()):
+            series, close_time_ms = place
+            await self._state.open_slots({series: close_time_ms})
+            if self._state.handled_through_ms(series) >= close_time_ms:
                 await self.handle(event)
+                del self._state.early_corrections[place]
+
+    async def look_again(self, wave: Sequence[CandlesClosed]) -> None:
+        """Candles just handled whose correction a predecessor may have been told of: take newer stored revisions."""
+        places = [(event.exchange, event.symbol, event.candles[0].open_time_ms) for event in wave]
+        announced = {place: event.candles[0].revision for place, event in zip(places, wave, strict=True)}
+        for minute in await self._ports.candles.some(Timeframe.M1, places):
+            if minute.revision > announced[minute.exchange, minute.symbol, minute.open_time_ms]:
+                await self.handle(await self._correction_of(minute))
+
+    async def look_back(self, series: Series) -> None:
+        """The start of a term: the last handled hour's corrected candles are handled again, which changes nothing twice.
+
+        A correction that overtook its candle was acknowledged but only remembered by the predecessor, which may be dead.
+        """
+        handled_ms = self._state.handled_through_ms(series)
+        found = await self._ports.candles.last(*series, Timeframe.M1, count=_LOOK_BACK_MINUTES, before_ms=handled_ms)
+        for minute in found:
+            if minute.revision > 1:
+                await self.handle(await self._correction_of(minute))
+
+    async def _correction_of(self, minute: Candle) -> CandleCorrected:
+        """The stored minute with the roll-ups over it that were corrected, as an announcement would bring them."""
+        series = (minute.exchange, minute.symbol)
+        candles = [minute]
+        for timeframe in self._state.roll_ups:
+            found = await self._ports.candles.some(timeframe, [(*series, timeframe.open_time_ms(minute.open_time_ms))])
+            candles += [candle for candle in found if candle.revision > 1]
+        return CandleCorrected(exchange=minute.exchange, symbol=minute.symbol, candles=tuple(candles))
 
     async def _shadow(self, active: ActiveStrategy, candle: Candle) -> None:
         first_decisions = await self._affected(active, candle)

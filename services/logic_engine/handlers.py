@@ -78,11 +78,15 @@ class LogicEngine:
                     begins[series] = stored[-1].close_time_ms + MINUTE_MS
             await self._state.open_slots(begins)
             await self._feeding.hydrate()
+            self._state.term_begins_ms = now_ms
+            for series in self._state.known:
+                await self._corrections.look_back(series)
 
     async def handle_candles(self, events: Sequence[CandlesClosed | CandleCorrected]) -> None:
         """Handle announcements; those of one minute in one list share one kernel call. Durable when it returns."""
         async with self._turn:
             try:
+                await self._corrections.handle_early()  # what an error left behind
                 for run in _runs(events):
                     if isinstance(run, CandleCorrected):
                         await self._corrections.handle(run)
@@ -130,7 +134,9 @@ class LogicEngine:
         crash_point("logic_engine.decided")
         await self._lives.act(decisions, wave)
         await self._state.mark_handled(wave)
-        await self._corrections.handle_early(wave)
+        if wave[0].close_time_ms <= self._state.term_begins_ms:
+            await self._corrections.look_again(wave)
+        await self._corrections.handle_early()
         self.decisions_made += len(decisions)
         self.last_close_ms = max(self.last_close_ms, wave[0].close_time_ms)
 

@@ -32,6 +32,7 @@ class State:
         self.slots: dict[SlotKey, Slot] = {}
         self.records: dict[str, SignalRecord] = {}
         self.early_corrections: dict[tuple[Series, int], CandleCorrected] = {}
+        self.term_begins_ms = 0  # market time; a predecessor may have seen corrections of candles that closed before it
         self._biases: dict[tuple[str, str], list[MacroBias]] = {}
         self._keys: dict[Series, tuple[SlotKey, ...]] = {}
 

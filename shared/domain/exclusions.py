@@ -10,10 +10,18 @@ Arrival = tuple[int, str, int]  # session start, session, sequence: the lower wi
 
 
 class Exclusion(msgspec.Struct, frozen=True, array_like=True):
-    """In this minute the trade does not count where it arrived after the winner, which stands in another minute."""
+    """In this minute the trade does not count where it comes after the winner, which stands in another minute.
+
+    Of two rows of one batch, which arrived together, that of the earlier minute comes first.
+    """
 
     trade_id: int | str
     winner: Arrival
+    winner_minute_ms: int = 0  # so in rows written before it was kept: their winner comes before any minute
+
+    def rules_out(self, arrival: Arrival, minute_ms: int) -> bool:
+        """Whether a row of the trade that arrived so, in this minute, does not count."""
+        return (arrival, minute_ms) > (self.winner, self.winner_minute_ms)
 
 
 class TapeMinute(msgspec.Struct, frozen=True):
@@ -33,7 +41,7 @@ def counted(pieces: Sequence[MinuteTrades], exclusions: Sequence[Exclusion]) -> 
         return list(pieces)
     kept = []
     for piece in pieces:
-        gone = [exclusion.trade_id for exclusion in exclusions if piece.arrival > exclusion.winner]
+        gone = [exclusion.trade_id for exclusion in exclusions if exclusion.rules_out(piece.arrival, piece.minute_ms)]
         rest = piece.without(gone) if gone else piece
         if rest is not None:
             kept.append(rest)

@@ -21,6 +21,7 @@ from shared.domain.topology import Table, Topology
 from shared.domain.wall_clock import WallClock
 from shared.store import bigtable_cells as cells
 from shared.store.bigtable_connection import BigtableConnection
+from shared.store.leases import granted
 from shared.store.port import Lease, Outcome, Row, Write
 
 _LEASES: Final = "leases"
@@ -105,18 +106,10 @@ class BigtableStore:
 
     async def acquire_lease(self, name: str, owner: str, *, ttl_ms: int) -> Lease | None:
         """One row per lease, whose fence is the lease's; a released one keeps it under an empty owner."""
-        require(bool(owner), "the owner of a lease has a name", owner, f"lease {name}")
         for _ in range(_RACES_MAX):
             row = await self.get(_LEASES, name)
-            holder, expires_at_ms = _holder(row)
-            fence = row.fence if row else 0
-            now_ms = self._clock.wall_ms()
-            if holder != owner:
-                if holder and now_ms < expires_at_ms:
-                    return None
-                fence += 1
-            lease = Lease(name=name, owner=owner, fence=fence, expires_at_ms=now_ms + ttl_ms)
-            if await self._put_lease(lease, row):
+            lease = granted(_held(name, row), name, owner, now_ms=self._clock.wall_ms(), ttl_ms=ttl_ms)
+            if lease is None or await self._put_lease(lease, row):
                 return lease
         raise TransientError(f"lease {name} changed under {_RACES_MAX} attempts to take it")
 
@@ -124,7 +117,8 @@ class BigtableStore:
         """Only while owner and fence are still ours."""
         for _ in range(_RACES_MAX):
             row = await self.get(_LEASES, lease.name)
-            if row is None or _holder(row)[0] != lease.owner or row.fence != lease.fence:
+            held = _held(lease.name, row)
+            if held is None or (held.owner, held.fence) != (lease.owner, lease.fence):
                 return
             if await self._put_lease(Lease(name=lease.name, owner="", fence=lease.fence, expires_at_ms=0), row):
                 return
@@ -262,12 +256,13 @@ def _deletion(key: str | bytes) -> mutations.RowMutationEntry:
     return mutations.RowMutationEntry(key, [mutations.DeleteAllFromRow()])
 
 
-def _holder(row: Row | None) -> tuple[str, int]:
-    """Owner and end of a lease; no owner when there is none."""
+def _held(name: str, row: Row | None) -> Lease | None:
+    """The lease as its row tells it; an empty owner has released it."""
     if row is None:
-        return "", 0
+        return None
     [expires_at_ms] = _EXPIRY.unpack_from(row.value)
-    return row.value[_EXPIRY.size :].decode(), expires_at_ms
+    owner = row.value[_EXPIRY.size :].decode()
+    return Lease(name=name, owner=owner, fence=row.fence, expires_at_ms=expires_at_ms)
 
 
 def _key_chunks(keys: Sequence[str]) -> Iterator[list[str | bytes]]:

@@ -7,6 +7,7 @@ from typing import Final
 from shared.domain.checks import require
 from shared.domain.topology import Table, Topology
 from shared.domain.wall_clock import WallClock
+from shared.store.leases import granted
 from shared.store.port import Lease, Outcome, Row, Write
 
 _HOUR_MS: Final = 3_600_000
@@ -99,15 +100,10 @@ class MemoryStore:
         return len(keys)
 
     async def acquire_lease(self, name: str, owner: str, *, ttl_ms: int) -> Lease | None:
-        """A released or expired lease keeps its fence; a new owner gets the next."""
-        require(bool(owner), "the owner of a lease has a name", owner, f"lease {name}")
-        now_ms = self._clock.wall_ms()
-        held = self._leases.get(name)
-        if held and held.owner not in {owner, ""} and now_ms < held.expires_at_ms:
-            return None
-        fence = held.fence if held and held.owner == owner else (held.fence if held else 0) + 1
-        lease = Lease(name=name, owner=owner, fence=fence, expires_at_ms=now_ms + ttl_ms)
-        self._leases[name] = lease
+        """A released or expired lease keeps its fence; another owner gets the next."""
+        lease = granted(self._leases.get(name), name, owner, now_ms=self._clock.wall_ms(), ttl_ms=ttl_ms)
+        if lease is not None:
+            self._leases[name] = lease
         return lease
 
     async def release_lease(self, lease: Lease) -> None:

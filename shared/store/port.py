@@ -77,7 +77,11 @@ class Store(Protocol):
         """Remove up to `limit` rows with start <= key < end, in key order; returns how many."""
 
     async def acquire_lease(self, name: str, owner: str, *, ttl_ms: int) -> Lease | None:
-        """Take or renew the lease; None while another owner holds it. A new owner gets a higher fence."""
+        """Take or renew the lease; None while another owner holds it. Only a renewal by the same owner keeps the fence.
+
+        An owner is one process: `instance/boot` (shared/store/leases.py). A later boot of the instance that holds the lease
+        takes it over at once, with a higher fence: whatever the earlier process still writes is refused.
+        """
 
     async def release_lease(self, lease: Lease) -> None:
         """Give it up early; a no-op when it is no longer ours."""

@@ -11,6 +11,7 @@ from shared.domain.topology import Table, Topology
 from shared.domain.wall_clock import WallClock
 from shared.sqlite.bulk import insert_rows
 from shared.sqlite.database import Database
+from shared.store.leases import granted
 from shared.store.port import Lease, Outcome, Row, Write
 
 _PRUNE_ROWS: Final = 2_000  # per transaction, so that other processes get their turn
@@ -116,7 +117,6 @@ class SqliteStore:
 
     async def acquire_lease(self, name: str, owner: str, *, ttl_ms: int) -> Lease | None:
         """One row per lease; a released one keeps its fence under an empty owner."""
-        require(bool(owner), "the owner of a lease has a name", owner, f"lease {name}")
         now_ms = self._clock.wall_ms()
         return await self._database.write(lambda connection: _acquire(connection, name, owner, now_ms, ttl_ms))
 
@@ -255,14 +255,11 @@ def _prune(connection: sqlite3.Connection, number: int, before_ms: int) -> int:
 
 def _acquire(connection: sqlite3.Connection, name: str, owner: str, now_ms: int, ttl_ms: int) -> Lease | None:
     found = connection.execute("SELECT owner, fence, expires_at_ms FROM leases WHERE name = ?", (name,)).fetchone()
-    holder, fence, expires_at_ms = found or ("", 0, 0)
-    if holder != owner:
-        if holder and now_ms < expires_at_ms:
-            return None
-        fence += 1
-    lease = Lease(name=name, owner=owner, fence=fence, expires_at_ms=now_ms + ttl_ms)
-    connection.execute(
-        "INSERT OR REPLACE INTO leases (name, owner, fence, expires_at_ms) VALUES (?, ?, ?, ?)",
-        (name, owner, fence, lease.expires_at_ms),
-    )
+    held = Lease(name=name, owner=found[0], fence=found[1], expires_at_ms=found[2]) if found else None
+    lease = granted(held, name, owner, now_ms=now_ms, ttl_ms=ttl_ms)
+    if lease is not None:
+        connection.execute(
+            "INSERT OR REPLACE INTO leases (name, owner, fence, expires_at_ms) VALUES (?, ?, ?, ?)",
+            (name, owner, lease.fence, lease.expires_at_ms),
+        )
     return lease

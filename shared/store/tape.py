@@ -91,7 +91,7 @@ class TapeStore:
 
     def exclusion_of(self, exchange: str, symbol: str, minute_ms: int, exclusion: Exclusion) -> Write:
         """The write that rules a trade out in this minute."""
-        digest = digest_text((exclusion.trade_id, *exclusion.winner), length=16)
+        digest = digest_text((exclusion.trade_id, *exclusion.winner, exclusion.winner_minute_ms), length=16)
         key = key_of(exchange, symbol, minute_ms, _MARK, "excluded", digest)
         return Write(table=TABLE, key=key, value=bytes([_EXCLUSION]) + _ENCODER.encode(exclusion))
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from shared.domain.errors import InvalidValueError
+from shared.store.leases import owner_of
 from shared.store.port import Lease, Outcome, Row, Store, Write, key_of, prefix_range
 from tests.contract.harness import StoreCase
 
@@ -249,3 +250,32 @@ async def test_undeclared_tables_are_refused(store_case: StoreCase):
     ):
         with pytest.raises(InvalidValueError, match=r"tables are declared.*'nowhere'"):
             await refused
+
+
+async def test_a_later_boot_of_the_same_instance_takes_over_at_once_and_the_earlier_one_is_fenced_off(
+    store_case: StoreCase,
+):
+    store = store_case.store
+    paused = await store.acquire_lease("aggregator", owner_of("a@host", "001"), ttl_ms=60_000)
+    assert await store.acquire_lease("aggregator", owner_of("b@host", "002"), ttl_ms=60_000) is None
+
+    restarted = await store_case.another().acquire_lease("aggregator", owner_of("a@host", "002"), ttl_ms=60_000)
+
+    assert paused is not None
+    assert restarted is not None
+    assert restarted.fence > paused.fence
+    assert await store.acquire_lease("aggregator", paused.owner, ttl_ms=60_000) is None
+    assert await put(store, "single", "candle", b"new", fence=restarted.fence) is Outcome.WRITTEN
+    assert await put(store, "single", "candle", b"old", fence=paused.fence) is Outcome.FENCED
+    renewed = await store.acquire_lease("aggregator", restarted.owner, ttl_ms=60_000)
+    assert renewed is not None
+    assert renewed.fence == restarted.fence
+
+
+async def test_a_new_boot_gets_a_new_fence_also_when_the_lease_has_expired(store_case: StoreCase):
+    first = await store_case.store.acquire_lease("aggregator", owner_of("a", "1"), ttl_ms=1_000)
+    await store_case.pass_time(1.5)
+    second = await store_case.store.acquire_lease("aggregator", owner_of("a", "2"), ttl_ms=1_000)
+    assert first is not None
+    assert second is not None
+    assert second.fence == first.fence + 1

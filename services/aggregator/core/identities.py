@@ -11,6 +11,7 @@ import numpy.typing as npt
 from services.aggregator.core.coverage import SeriesKey
 from shared.domain.exclusions import Exclusion
 from shared.domain.minute_trades import MinuteTrades
+from shared.domain.timeframe import MINUTE_MS, minute_ms
 
 Moved = dict[int, list[int | str]]  # ids by the other minute they are known from
 
@@ -32,18 +33,76 @@ class _NumberedMinute:
 
 
 class _Known:
+    """One symbol's ids. late: minutes whose older rows were looked up on the tape; kept_ms: until when late ones are kept."""
+
     def __init__(self) -> None:
         self.numbers: dict[int, _NumberedMinute] = {}
         self.texts: dict[str, tuple[int, ...]] = {}  # every minute an id stands in
-        self.texts_by_minute: defaultdict[int, list[str]] = defaultdict(list)
+        self.texts_by_minute: defaultdict[int, set[str]] = defaultdict(set)
+        self.late: set[int] = set()
+        self.oldest_ms = 0
+        self.kept_ms = 0
+
+    def forget_before(self, oldest_ms: int) -> None:
+        """Drop the minutes before this one."""
+        self.oldest_ms = oldest_ms
+        self.late = {minute for minute in self.late if minute >= oldest_ms}
+        for minute in [minute for minute in self.numbers if minute < oldest_ms]:
+            del self.numbers[minute]
+        for minute in [minute for minute in self.texts_by_minute if minute < oldest_ms]:
+            for trade_id in self.texts_by_minute.pop(minute):
+                minutes = tuple(other for other in self.texts[trade_id] if other != minute)
+                if minutes:
+                    self.texts[trade_id] = minutes
+                else:
+                    del self.texts[trade_id]
 
 
 class Identities:
-    """The ids of the newest minutes of each symbol, up to `minutes_max` of them."""
+    """The ids of each symbol's newest minutes: those up to `minutes` behind its watermark.
 
-    def __init__(self, minutes_max: int) -> None:
-        self._minutes_max = minutes_max
+    A trade of an older minute is late. Before it is added, the tape's rows around it (`late_reach` minutes to each side) are
+    looked up and remembered, until the watermark has gone on by `minutes` without another late trade; at most
+    `late_minutes_max` of them per symbol. So every id is compared with all rows of its symbol that are in reach.
+    """
+
+    def __init__(self, minutes: int, *, late_reach: int = 30, late_minutes_max: int = 360) -> None:
+        self._minutes_ms = minutes * MINUTE_MS
+        self._late_reach_ms = late_reach * MINUTE_MS
+        self._late_minutes_max = late_minutes_max
         self._known: defaultdict[SeriesKey, _Known] = defaultdict(_Known)
+
+    def advance(self, key: SeriesKey, watermark_ms: int) -> None:
+        """The symbol's market has been seen so far: forget what is older than what is remembered."""
+        known, now_ms = self._known[key], minute_ms(watermark_ms)
+        oldest_ms = max(0, now_ms - self._minutes_ms)
+        if oldest_ms > known.oldest_ms and now_ms > known.kept_ms:
+            known.forget_before(oldest_ms)
+
+    def unseen_minutes(self, key: SeriesKey, minute: int, watermark_ms: int) -> list[int]:
+        """The minutes whose tape must be `remember`ed before a trade of this minute is added, oldest first.
+
+        None for a trade in time, and none where so many are remembered that no more are.
+        """
+        now_ms = minute_ms(watermark_ms)
+        oldest_ms = now_ms - self._minutes_ms
+        if minute >= oldest_ms:
+            return []
+        known = self._known[key]
+        known.kept_ms = max(known.kept_ms, now_ms + self._minutes_ms)
+        first_ms, end_ms = (
+            max(0, minute - self._late_reach_ms),
+            min(minute + self._late_reach_ms + MINUTE_MS, oldest_ms),
+        )
+        unseen = [one for one in range(first_ms, end_ms, MINUTE_MS) if one not in known.late]
+        nearest = sorted(unseen, key=lambda one: abs(one - minute))
+        return sorted(nearest[: self._late_minutes_max - len(known.late)])
+
+    def remember(self, key: SeriesKey, minutes: Sequence[int], pieces: Sequence[MinuteTrades]) -> None:
+        """These minutes were looked up; the pieces are all that the tape holds of them."""
+        if pieces:
+            self.add(pieces)
+        self._known[key].late.update(minutes)
 
     def add(self, pieces: Sequence[MinuteTrades]) -> list[tuple[MinuteTrades, Moved]]:
         """Remember the pieces' ids. Returns those pieces whose ids are known from other minutes; repetition is harmless."""
@@ -73,17 +132,10 @@ class Identities:
                         moved[minute] = sorted(set(repeated))
             if moved:
                 found.append((piece, moved))
-            self._remember(known, piece, lowest, highest)
+            entry = known.setdefault(piece.minute_ms, _NumberedMinute())
+            entry.lowest, entry.highest = min(lowest, entry.lowest), max(highest, entry.highest)
+            entry.arrays.append(piece.trade_id)
         return found
-
-    def _remember(self, known: dict[int, _NumberedMinute], piece: MinuteTrades, lowest: int, highest: int) -> None:
-        entry = known.get(piece.minute_ms)
-        if entry is None:
-            entry = known[piece.minute_ms] = _NumberedMinute()
-            if len(known) > self._minutes_max:
-                del known[min(known)]
-        entry.lowest, entry.highest = min(lowest, entry.lowest), max(highest, entry.highest)
-        entry.arrays.append(piece.trade_id)
 
     def _add_texts(self, known: _Known, piece: MinuteTrades) -> Moved:
         ids: list[str] = piece.trade_id.tolist()
@@ -96,12 +148,8 @@ class Identities:
                         moved[minute].append(trade_id)
                 if minutes and piece.minute_ms not in minutes:
                     known.texts[trade_id] = (*minutes, piece.minute_ms)
-            ids = [trade_id for trade_id in ids if trade_id not in known.texts]
-        known.texts.update(dict.fromkeys(ids, (piece.minute_ms,)))
-        known.texts_by_minute[piece.minute_ms].extend(ids)
-        if len(known.texts_by_minute) > self._minutes_max:
-            for trade_id in known.texts_by_minute.pop(min(known.texts_by_minute)):
-                known.texts.pop(trade_id, None)
+        known.texts.update((trade_id, (piece.minute_ms,)) for trade_id in ids if trade_id not in known.texts)
+        known.texts_by_minute[piece.minute_ms].update(ids)
         return dict(moved)
 
 
@@ -117,14 +165,18 @@ class Conflict(NamedTuple):
 
 
 def settle_move(trade_id: int | str, pieces: Sequence[MinuteTrades]) -> list[Conflict]:
-    """The id stands in several minutes: the earliest arrival wins, each of the others is excluded from its minute."""
+    """The id stands in several minutes: the earliest arrival wins, each of the others is excluded from its minute.
+
+    Of one batch's rows, that of the earliest minute wins.
+    """
     holders = sorted(
-        (piece for piece in pieces if _row_of(piece, trade_id) is not None), key=lambda piece: piece.arrival
+        (piece for piece in pieces if _row_of(piece, trade_id) is not None),
+        key=lambda piece: (piece.arrival, piece.minute_ms),
     )
     if not holders:
         return []
     winner = holders[0]
-    exclusion = Exclusion(trade_id, winner.arrival)
+    exclusion = Exclusion(trade_id, winner.arrival, winner.minute_ms)
     key = SeriesKey(winner.exchange, winner.symbol)
     conflicts = {
         loser.minute_ms: Conflict(

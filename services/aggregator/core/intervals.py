@@ -46,11 +46,6 @@ class Intervals:
             place += 1
         return gaps
 
-    def first_start_after(self, time_ms: int) -> int | None:
-        """Start of the first span that begins at or after the time."""
-        place = bisect_left(self._starts, time_ms)
-        return self._starts[place] if place < len(self._starts) else None
-
     def forget_before(self, time_ms: int) -> None:
         """Drop spans that end before the time."""
         place = bisect_left(self._ends, time_ms)

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from services.aggregator.core.limits import Limits
+from services.aggregator.handlers import Aggregator
 from shared.domain.candles import CandleQuality
 from shared.domain.errors import FencedError, TransientError
 from shared.domain.events import CandleCorrected, CandlesClosed, SystemEvent
@@ -14,6 +15,7 @@ from shared.domain.timeframe import MINUTE_MS, ROLL_UPS, Timeframe
 from shared.domain.trades import TradeSource
 from shared.domain.venue_trade import VenueTrade
 from shared.exchanges.venue import Kline, VenueRules
+from shared.runtime.clock import ScaledClock
 from tests.property.test_aggregator_candles import Killed, crash_points
 from tests.support.aggregator import PATIENT, Bench, told
 from tests.support.trades import EXCHANGE, START_MS, Row, a_batch
@@ -373,6 +375,9 @@ async def test_the_status_says_how_it_is():
     await aggregator.close_minutes()
     status = aggregator.status(now_market_ms=START_MS + M + 400)
     assert status["watermark_age_ms"] == 400
+    fast = ScaledClock(speed=20.0)
+    shown = aggregator.status(now_market_ms=START_MS + M + 400, wall_seconds=fast.wall_seconds)
+    assert (shown["watermark_age_ms"], shown["watermark_ages_ms"][f"{EXCHANGE} AAA"]) == (20, 20)
     assert (status["open_minutes"], status["closed"], status["last_close_ms"]) == (1, 1, START_MS + M)
 
 
@@ -410,3 +415,67 @@ async def test_of_three_minutes_with_one_id_only_the_earliest_arrival_counts(tra
         await aggregator.append([batch])
         await aggregator.close_minutes()
     assert [candle.trade_count for candle in await bench.candles("AAA")] == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("trade_id", [1, "x"])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("restart", [False, True])
+async def test_an_id_twice_in_one_batch_across_a_minute_counts_in_the_earlier_one(trade_id, backwards, restart):
+    bench = Bench()
+    aggregator = bench.aggregator()
+    anchor = aaa(0 if trade_id == 1 else "a", 0, 50.0)
+    rows = [aaa(trade_id, M - 5, 100.0), aaa(trade_id, M + 5, 200.0)]
+    batch = a_batch([anchor, *(reversed(rows) if backwards else rows)], watermark_ms=START_MS + M)
+    for _ in range(2):
+        await aggregator.append([batch])
+        if restart:
+            aggregator = bench.aggregator()
+        await aggregator.close_minutes()
+    await aggregator.append([a_batch(sequence=1, watermark_ms=START_MS + 2 * M)])
+    await aggregator.close_minutes()
+
+    # A correction reads both minutes from the tape again.
+    await aggregator.append([a_batch([aaa(7 if trade_id == 1 else "y", M + 9, 60.0)], session="s9", sequence=0)])
+    await aggregator.close_minutes()
+
+    assert [(one.close, one.trade_count) for one in await bench.candles("AAA")] == [(100.0, 2), (60.0, 1)]
+    [dead] = await bench.bus.dead_letters(SUBSCRIPTION)
+    assert f"trade_id={trade_id}" in dead.reason
+
+
+@pytest.mark.parametrize("trade_id", [1, "x"])
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("in_time", [0, 1, 2])
+async def test_late_copies_of_an_id_count_once_however_old_their_minutes_are(trade_id, restart, in_time):
+    """`in_time` of the copies come while their minutes are open, the others forty minutes later."""
+    bench = Bench()
+    aggregator = bench.aggregator()
+    anchor = aaa(0 if trade_id == 1 else "a", 0, 50.0)
+    copies = [aaa(trade_id, 3 * M, 100.0), aaa(trade_id, 12 * M, 200.0)]
+    batches = [a_batch([anchor, *copies[:in_time]], watermark_ms=START_MS + M)]
+    batches.append(
+        a_batch([aaa(8 if trade_id == 1 else "z", 41 * M, 50.0)], sequence=1, watermark_ms=START_MS + 42 * M)
+    )
+    late = [a_batch([copy], sequence=2 + n, watermark_ms=START_MS + 42 * M) for n, copy in enumerate(copies[in_time:])]
+    for batch in [*batches, *late]:
+        await aggregator.append([batch])
+        if restart:
+            aggregator = bench.aggregator()
+        await aggregator.close_minutes()
+
+    candles = await bench.candles("AAA")
+    assert sum(one.trade_count for one in candles) == 3
+    assert (candles[3].trade_count, candles[12].trade_count) == (1, 0)
+    assert len(await bench.bus.dead_letters(SUBSCRIPTION)) == 1
+
+
+async def test_refused_trades_become_dead_letters_of_the_subscription_in_use():
+    bench = Bench()
+    other = "logic-engine--candles-closed"  # any other that is declared
+    aggregator = Aggregator(store=bench.store, bus=bench.bus, limits=PATIENT, subscription=other)
+    rows = [aaa(1, 0, 101.0), aaa(2, 3 * 3_600_000, 1.0), aaa(1, 1, 102.0)]
+    await aggregator.append([a_batch(rows, watermark_ms=START_MS + M)])
+    await aggregator.append([a_batch([aaa(1, M, 7.0)], sequence=1, watermark_ms=START_MS + M)])
+    await aggregator.close_minutes()
+    assert len(await bench.bus.dead_letters(other)) == 2
+    assert await bench.bus.dead_letters(SUBSCRIPTION) == []

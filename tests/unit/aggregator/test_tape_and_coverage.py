@@ -52,7 +52,7 @@ async def test_the_tape_gives_back_minutes_with_their_exclusions():
     batch = a_batch([Row("AAA", 1, START_MS, 100.0, 5), Row("AAA", 2, START_MS + MINUTE_MS, 101.0, 5)])
     pieces = split_by_minute(batch)
     winner = (START_MS - 5, "s0", 3)
-    excluded = tape.exclusion_of(*KEY, START_MS, Exclusion(1, winner))
+    excluded = tape.exclusion_of(*KEY, START_MS, Exclusion(1, winner, START_MS + MINUTE_MS))
     await tape._store.write([*tape.writes_of(pieces), excluded])
 
     minutes = await tape.load(*KEY, START_MS, START_MS + 2 * MINUTE_MS)

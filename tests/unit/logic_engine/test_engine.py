@@ -11,7 +11,7 @@ from services.logic_engine.core.active import active_strategy
 from shared.domain.bias import Direction, MacroBias
 from shared.domain.candles import CandleQuality
 from shared.domain.decisions import Action, DecisionKind
-from shared.domain.errors import FencedError, InvalidValueError
+from shared.domain.errors import FencedError, InvalidValueError, TransientError
 from shared.domain.events import MacroBiasUpdated, SignalClosed, SignalOpened, SignalProgressed
 from shared.domain.minute_trades import MinuteTrades
 from shared.domain.signals import ExitReason, Resolution
@@ -385,6 +385,63 @@ async def test_a_correction_that_overtakes_its_candle_waits_for_it():
     await engine.handle_candles([closed(candles[-1])])
     first, shadow = await decisions_of(bench)
     assert (first.action, shadow.action) == (Action.ENTER_LONG, Action.NONE)
+
+
+async def test_a_correction_that_overtook_its_candle_survives_a_kill_before_the_candle():
+    bench = Bench()
+    engine = bench.engine()
+    candles = falling()
+    await bench.run(engine, [closed(candle) for candle in candles[:-1]])
+    await bench.keep([closed(candles[-1])])
+    quiet = replace(candles[-1], volume=Decimal(1), revision=2)
+    await bench.candles.save([quiet], fence=None)
+    await engine.handle_candles([corrected(quiet)])  # acknowledged; then the process is killed
+
+    restarted = bench.engine()
+    await restarted.start([(VENUE, "BTCUSDT")])
+    await restarted.handle_candles([closed(candles[-1])])
+
+    first, shadow = await decisions_of(bench)
+    assert (first.action, shadow.action) == (Action.ENTER_LONG, Action.NONE)
+    assert [type(event) for event in await bench.published()] == [SignalOpened, SignalProgressed]
+
+
+async def test_a_correction_lost_between_the_candle_and_its_shadow_is_found_at_the_next_start():
+    bench = Bench()
+    candles = falling()
+    await bench.run(bench.engine(), [closed(candle) for candle in candles])
+    await bench.candles.save([replace(candles[-1], volume=Decimal(1), revision=2)], fence=None)
+
+    for _ in range(2):
+        await bench.engine().start([(VENUE, "BTCUSDT")])
+
+    first, shadow = await decisions_of(bench)
+    assert (first.action, shadow.action) == (Action.ENTER_LONG, Action.NONE)
+    opened, *notes = await bench.published()
+    assert isinstance(opened, SignalOpened)
+    assert len({note.event_id for note in notes}) == 1
+
+
+async def test_a_waiting_correction_outlives_an_error_while_it_is_handled(monkeypatch):
+    bench = Bench()
+    engine = bench.engine()
+    candles = falling()
+    await bench.run(engine, [closed(candle) for candle in candles[:-1]])
+    await bench.keep([closed(candles[-1])])
+    quiet = replace(candles[-1], volume=Decimal(1), revision=2)
+    await bench.candles.save([quiet], fence=None)
+    await engine.handle_candles([corrected(quiet)])
+
+    async def fail(*_, **__):
+        raise TransientError("the store is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DecisionStore, "save_shadows", fail)
+        with pytest.raises(TransientError):
+            await engine.handle_candles([closed(candles[-1])])
+    await engine.handle_candles([closed(candles[-1])])
+
+    assert [decision.action for decision in await decisions_of(bench)] == [Action.ENTER_LONG, Action.NONE]
 
 
 async def test_a_former_owner_is_refused():
