@@ -9,14 +9,13 @@ from typing import Final
 
 import numpy as np
 
-from cli.replay.reader import EMPTY_CHUNK, TapeChunk, TapeError, TapeReader
+from cli.replay.reader import EMPTY_CHUNK, TapeChunk, TapeReader
 from shared.domain.timeframe import MINUTE_MS, minute_ms
 from shared.domain.trades import IntColumn, TradeBatch, TradeSource
 
 LATENESS_MS: Final = 3_000
 SESSION: Final = "replay"
 _POWERS_OF_TEN: Final = np.array([10**exponent for exponent in range(19)], dtype=np.int64)
-_UNITS_MAX: Final = 2**63 - 1
 
 
 class BatchMaker:
@@ -31,7 +30,6 @@ class BatchMaker:
         self._started_at_ms = 0
         self._covers_from_ms = 0
         self._last_trade_ms = 0
-        self._ties: dict[tuple[int, int], int] = {}
         self._price_scales: list[int] = []
         self._quantity_scales: list[int] = []
         self.trade_count = 0
@@ -48,19 +46,21 @@ class BatchMaker:
             yield from self._of_chunk(chunk)
         if self.trade_count:
             self.watermark_ms = max(self.watermark_ms, self.last_minute_ms)
-            yield self._batch(EMPTY_CHUNK, slice(0, 0), EMPTY_CHUNK.symbol_index)
+            yield self._batch(EMPTY_CHUNK, slice(0, 0))
 
     def _of_chunk(self, chunk: TapeChunk) -> Iterator[TradeBatch]:
         if not self._started_at_ms:
             self._started_at_ms = int(chunk.event_time_ms[0])
-            # The recording began somewhere inside this minute: it is never vouched for, whatever its first trade's time.
-            self._covers_from_ms = minute_ms(int(chunk.trade_time_ms[0])) + MINUTE_MS
+            # The recording began somewhere inside this minute: it is never vouched for. A first trade far from its event
+            # (both clocks are the tape's, and may be wrong) does not move the beginning.
+            latest_ms = self._started_at_ms
+            first_ms = min(max(int(chunk.trade_time_ms[0]), latest_ms - self.lateness_ms), latest_ms)
+            self._covers_from_ms = minute_ms(max(0, first_ms)) + MINUTE_MS
         self._grow_scales(chunk)
         newest_ms = np.maximum(np.maximum.accumulate(chunk.event_time_ms), self._event_time_max_ms)
         minute = (newest_ms - self.lateness_ms) // MINUTE_MS
         before = (self._event_time_max_ms - self.lateness_ms) // MINUTE_MS
         crossings = np.flatnonzero(np.diff(minute, prepend=before if self._event_time_max_ms else minute[0])) + 1
-        tie_rank = self._tie_ranks(chunk)
         start = 0
         for end in [*crossings.tolist(), len(minute)]:
             if end > start:
@@ -68,13 +68,12 @@ class BatchMaker:
                 self.watermark_ms = max(0, self._event_time_max_ms - self.lateness_ms)
                 self._last_trade_ms = max(self._last_trade_ms, int(chunk.trade_time_ms[start:end].max()))
                 self.trade_count += end - start
-                yield self._batch(chunk, slice(start, end), tie_rank)
+                yield self._batch(chunk, slice(start, end))
             start = end
 
-    def _batch(self, chunk: TapeChunk, rows: slice, tie_rank: IntColumn) -> TradeBatch:
+    def _batch(self, chunk: TapeChunk, rows: slice) -> TradeBatch:
         symbols = tuple(self._reader.symbols[: len(self._price_scales)])
         price_scales, quantity_scales = tuple(self._price_scales), tuple(self._quantity_scales)
-        trade_id = chunk.trade_id[rows]
         batch = TradeBatch(
             exchange=self._exchange,
             session=SESSION,
@@ -87,13 +86,13 @@ class BatchMaker:
             price_scales=price_scales,
             quantity_scales=quantity_scales,
             symbol_index=chunk.symbol_index[rows],
-            trade_id=trade_id,
+            trade_id=chunk.trade_id[rows],
             price=chunk.price[rows],
             quantity_units=self._quantity_units(chunk, rows),
             traded_at_ms=chunk.trade_time_ms[rows],
             taker_is_buyer=chunk.taker_is_buyer[rows],
-            venue_sequence=trade_id if trade_id.dtype == np.int64 else np.zeros(len(trade_id), dtype=np.int64),
-            tie_rank=tie_rank[rows],
+            venue_sequence=chunk.venue_sequence[rows],
+            tie_rank=chunk.tie_rank[rows],
         )
         self._sequence += 1
         return batch
@@ -101,16 +100,7 @@ class BatchMaker:
     def _quantity_units(self, chunk: TapeChunk, rows: slice) -> IntColumn:
         scale = np.array(self._quantity_scales, dtype=np.int64)[chunk.symbol_index[rows]]
         factor = _POWERS_OF_TEN[scale - chunk.quantity_decimals[rows]]
-        mantissa = chunk.quantity_mantissa[rows]
-        if (mantissa > _UNITS_MAX // factor).any():
-            row = int(np.argmax(mantissa > _UNITS_MAX // factor)) + (rows.start or 0)
-            symbol = self._reader.symbols[int(chunk.symbol_index[row])]
-            raise TapeError(
-                f"a quantity in steps of 10^-{scale[row - (rows.start or 0)]} must fit 64 bits, was "
-                f"{chunk.quantity_mantissa[row]}e-{chunk.quantity_decimals[row]} "
-                f"({self._reader.path} symbol={symbol} trade_id={chunk.trade_id[row]})"
-            )
-        units: IntColumn = mantissa * factor
+        units: IntColumn = chunk.quantity_mantissa[rows] * factor  # the reader has refused what would not fit
         return units
 
     def _grow_scales(self, chunk: TapeChunk) -> None:
@@ -123,14 +113,3 @@ class BatchMaker:
             most[: len(scales)] = scales
             np.maximum.at(most, chunk.symbol_index, decimals)
             scales[:] = most.tolist()
-
-    def _tie_ranks(self, chunk: TapeChunk) -> IntColumn:
-        """Numeric ids order trades by themselves; texts do not, so that the file's order breaks ties of time."""
-        ranks = np.zeros(len(chunk.trade_time_ms), dtype=np.int64)
-        if chunk.trade_id.dtype != object:
-            return ranks
-        keys = zip(chunk.symbol_index.tolist(), chunk.trade_time_ms.tolist(), strict=True)
-        for row, key in enumerate(keys):
-            ranks[row] = self._ties.get(key, 0)
-            self._ties[key] = int(ranks[row]) + 1
-        return ranks

@@ -14,8 +14,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.replay.batches import BatchMaker
 from cli.replay.driver import Pipeline
+from cli.replay.kernel import NUMBER
 from cli.replay.outputs import Outputs, peak_rss_mb
-from cli.replay.reader import TapeReader, TextIdsFoundError
+from cli.replay.reader import OtherIdsFoundError, RefusedRow, TapeReader
+from cli.replay.refusals import refused_trades
+from cli.replay.screen import TimeLimits
 from services.logic_engine.configured import active_strategies
 from services.logic_engine.core.active import ActiveStrategy
 from shared.domain.checks import check_name
@@ -27,9 +30,19 @@ _REFUSED_SHOWN = 5
 
 
 def run_replay(
-    *, trades: Path, exchange: str, out: Path, strategy_names: Sequence[str], timeframes: str, config_file: Path
+    *,
+    trades: Path,
+    exchange: str,
+    out: Path,
+    strategy_names: Sequence[str],
+    timeframes: str,
+    config_file: Path,
+    limits: TimeLimits | None = None,
 ) -> dict[str, Any]:
-    """Replay the tape and write the results; returns the summary. Every fault is a PermanentError of one line."""
+    """Replay the tape and write the results; returns the summary. Every fault is a PermanentError of one line.
+
+    limits: which times of a row are believed. What is refused stands in refused.jsonl, everything else goes on.
+    """
     check_name(exchange, "exchange", "--exchange")
     strategies = _strategies(load_config(config_file), strategy_names)
     wanted = _timeframes(timeframes)
@@ -37,10 +50,13 @@ def run_replay(
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(50)
     )  # results speak; refusals are in a file
-    try:
-        return asyncio.run(_replay(trades, exchange, out, strategies, wanted, ids_as_text=False))
-    except TextIdsFoundError:
-        return asyncio.run(_replay(trades, exchange, out, strategies, wanted, ids_as_text=True))
+    ids_kind = NUMBER
+    while True:
+        reader = TapeReader(trades, ids_kind=ids_kind, limits=limits)
+        try:
+            return asyncio.run(_replay(reader, exchange, out, strategies, wanted))
+        except OtherIdsFoundError as found:  # kinds only widen: at most three readings
+            ids_kind = found.kind
 
 
 def _strategies(config: TrackerConfig, names: Sequence[str]) -> tuple[ActiveStrategy, ...]:
@@ -75,15 +91,13 @@ def _make_folder(out: Path) -> None:
 
 
 async def _replay(
-    trades: Path,
+    reader: TapeReader,
     exchange: str,
     out: Path,
     strategies: tuple[ActiveStrategy, ...],
     timeframes: tuple[Timeframe, ...],
-    *,
-    ids_as_text: bool,
 ) -> dict[str, Any]:
-    reader = TapeReader(trades, ids_as_text=ids_as_text)
+    trades = reader.path
     maker = BatchMaker(reader, exchange)
     pipeline = Pipeline(strategies)
     gc.disable()  # a replay makes millions of small values and no cycles: looking for some costs a fifth of its time
@@ -94,12 +108,15 @@ async def _replay(
         raise PermanentError(f"the tape holds no good trade ({trades}, {len(reader.refused)} rows refused)")
     seconds = time.perf_counter() - begin
     outputs = Outputs(out, pipeline.store, exchange, reader.symbols)
-    summary = await _write(outputs, pipeline, strategies, timeframes, reader)
+    turned_away = refused_trades(trades.name, await pipeline.refused())
+    refused = [*reader.refused, *turned_away]
+    summary = await _write(outputs, pipeline, strategies, timeframes, refused)
     spine_seconds = seconds - pipeline.seconds["decode"]
     summary = {
         "trades": maker.trade_count,
         **summary,
         "refused_rows": len(reader.refused),
+        "refused_trades": len(turned_away),
         "seconds": round(seconds, 3),
         "trades_per_second": round(maker.trade_count / spine_seconds),
         "trades_per_second_with_decoding": round(maker.trade_count / seconds),
@@ -107,7 +124,7 @@ async def _replay(
         "seconds_by_stage": {stage: round(spent, 3) for stage, spent in sorted(pipeline.seconds.items())},
     }
     outputs.write_summary(summary)
-    _report(summary, reader, out)
+    _report(summary, refused, out)
     return summary
 
 
@@ -116,13 +133,13 @@ async def _write(
     pipeline: Pipeline,
     strategies: tuple[ActiveStrategy, ...],
     timeframes: tuple[Timeframe, ...],
-    reader: TapeReader,
+    refused: Sequence[RefusedRow],
 ) -> dict[str, Any]:
     candles = {timeframe.value: await outputs.write_candles(timeframe) for timeframe in timeframes}
     decisions = await outputs.write_decisions([(item.name, item.timeframe) for item in strategies])
     signals = await outputs.write_signals()
     messages = outputs.write_messages(pipeline.messenger)
-    outputs.write_refused(reader.refused)
+    outputs.write_refused(refused)
     return {"candles": candles, "decisions": decisions, "signals": signals, "messages": messages}
 
 
@@ -151,11 +168,12 @@ def _bar(progress: Progress, reader: TapeReader, maker: BatchMaker, trades: Path
     return update
 
 
-def _report(summary: dict[str, Any], reader: TapeReader, out: Path) -> None:
-    for row in reader.refused[:_REFUSED_SHOWN]:
-        print(f"refused: {row.file} line {row.line}: {row.reason}: {row.text}", file=sys.stderr)
-    if len(reader.refused) > _REFUSED_SHOWN:
-        print(f"… and {len(reader.refused) - _REFUSED_SHOWN} more: {out}/refused.jsonl", file=sys.stderr)
+def _report(summary: dict[str, Any], refused: Sequence[RefusedRow], out: Path) -> None:
+    for row in refused[:_REFUSED_SHOWN]:
+        place = row.file if row.line is None else f"{row.file} line {row.line}"
+        print(f"refused: {place}: {row.reason}: {row.text}", file=sys.stderr)
+    if len(refused) > _REFUSED_SHOWN:
+        print(f"… and {len(refused) - _REFUSED_SHOWN} more: {out}/refused.jsonl", file=sys.stderr)
     candles = ", ".join(f"{count} {timeframe}" for timeframe, count in summary["candles"].items())
     print(
         f"{summary['trades']:,} trades -> {candles} candles, {summary['decisions']:,} decisions, "

@@ -16,6 +16,7 @@ from services.logic_engine.handlers import LogicEngine
 from services.notifier.messengers.recording import RecordingMessenger
 from services.notifier.notifier import Notifier
 from shared.bus.memory import MemoryBus
+from shared.bus.port import DeadLetter
 from shared.domain.decisions import Decision
 from shared.domain.events import CandleCorrected, CandlesClosed
 from shared.domain.signals import Signal
@@ -27,6 +28,8 @@ from shared.store.memory import MemoryStore
 _CANDLES: Final = "logic-engine--candles-closed"
 _MESSAGES: Final = ("notifier--trade-signals-micro", "notifier--system-events")
 _PULL_MAX: Final = 100_000
+_AGGREGATOR: Final = "aggregator--"
+_REFUSED_MAX: Final = 10_000_000
 
 
 class Pipeline:
@@ -37,6 +40,7 @@ class Pipeline:
         self.clock = EventClock()
         self.store = MemoryStore(topology, self.clock)
         self.bus = MemoryBus(topology, self.clock, encode=False)
+        self._trades = [item.name for item in topology.subscriptions if item.name.startswith(_AGGREGATOR)]
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.messenger = RecordingMessenger(now_ms=self.clock.market_ms, find_decision=self._decision_of)
         self._decisions = DecisionStore(self.store)
@@ -70,6 +74,14 @@ class Pipeline:
             with self._timed("aggregate"):
                 await self._aggregator.finish(maker.last_minute_ms)
             await self._pump()
+
+    async def refused(self) -> list[DeadLetter]:
+        """What the aggregator refused, oldest first."""
+        return [
+            letter
+            for subscription in self._trades
+            for letter in await self.bus.dead_letters(subscription, limit=_REFUSED_MAX)
+        ]
 
     async def _pump(self) -> None:
         """Carry what was published to its readers until the bus is empty."""

@@ -8,7 +8,9 @@ from numba import njit
 # Roles of a field, in the order of the output columns.
 EVENT_TIME, SYMBOL, TRADE_ID, PRICE, QUANTITY, TRADE_TIME, MAKER, IGNORED = range(8)
 # Why a row was refused.
-GOOD, FIELD_COUNT, BAD_TIME, BAD_PRICE, BAD_QUANTITY, TOO_WIDE, BAD_FLAG, EMPTY_NAME = range(8)
+GOOD, FIELD_COUNT, BAD_TIME, BAD_PRICE, BAD_QUANTITY, TOO_WIDE, BAD_FLAG, BAD_SYMBOL, TOO_MANY, EMPTY_ID = range(10)
+# What a trade id is, each kind holding the ones before it: a number below 2^63, a longer number, any text.
+NUMBER, LONG_NUMBER, TEXT = range(3)
 REASONS: Final = {
     FIELD_COUNT: "a row has as many fields as the header",
     BAD_TIME: "event_time and trade_time must be UTC epoch milliseconds",
@@ -16,10 +18,14 @@ REASONS: Final = {
     BAD_QUANTITY: "quantity must be a finite decimal number > 0",
     TOO_WIDE: "price and quantity may have at most 18 digits",
     BAD_FLAG: "buyer_market_maker must be true or false",
-    EMPTY_NAME: "symbol and trade_id must not be empty nor hold '#' or ':'",
+    BAD_SYMBOL: "symbol must be printable text without '#' or ':'",
+    TOO_MANY: "a tape may hold at most 4096 symbols",
+    EMPTY_ID: "trade_id must not be empty",
 }
 _COMMA, _NEWLINE, _RETURN, _DOT, _ZERO, _NINE = 44, 10, 13, 46, 48, 57
 _DIGITS_MAX: Final = 18
+ID_DIGITS_MAX: Final = 27  # longer numbers are texts
+_INT64_MAX_TENTH: Final = 922_337_203_685_477_580  # 2^63 - 1 without its last digit, which is 7
 SYMBOLS_MAX: Final = 4096
 _HASH_START: Final = 1469598103934665603
 _HASH_PRIME: Final = 1099511628211
@@ -65,15 +71,40 @@ def _integer(buffer: Any, start: int, end: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _symbol(buffer: Any, start: int, end: int, hashes: Any, names: Any, count: int) -> int:
+def _identity(buffer: Any, start: int, end: int) -> tuple[int, int]:
+    """A trade id's value and kind; leading zeros do not count; the value is 0 where the kind is not NUMBER."""
+    for i in range(start, end):
+        if buffer[i] < _ZERO or buffer[i] > _NINE:
+            return 0, TEXT
+    while end - start > 1 and buffer[start] == _ZERO:
+        start += 1
+    if end - start > ID_DIGITS_MAX:
+        return 0, TEXT
+    if end - start > _DIGITS_MAX + 1:
+        return 0, LONG_NUMBER
+    value = 0
+    for i in range(start, end):
+        digit = buffer[i] - _ZERO
+        if value > _INT64_MAX_TENTH or (value == _INT64_MAX_TENTH and digit > 7):  # noqa: PLR2004 - 2^63 - 1 ends in 7
+            return 0, LONG_NUMBER
+        value = value * 10 + digit
+    return value, NUMBER
+
+
+@njit(cache=True, nogil=True)
+def _symbol(buffer: Any, start: int, end: int, hashes: Any, names: Any, count: int, unprintable: Any) -> int:
     """Position of the symbol in the table; count where it is new, -1 where the text is not allowed."""
     if end <= start:
         return -1
     value = np.uint64(_HASH_START)
     for i in range(start, end):
-        if buffer[i] == 35 or buffer[i] == 58:  # noqa: PLR2004 - '#' and ':'; no tuples in kernels
+        c = buffer[i]
+        if c < 32 or c == 127 or c == 35 or c == 58:  # noqa: PLR2004, PLR1714 - control, '#', ':'; no tuples in kernels
             return -1
-        value = (value ^ np.uint64(buffer[i])) * np.uint64(_HASH_PRIME)
+        value = (value ^ np.uint64(c)) * np.uint64(_HASH_PRIME)
+    for i in range(len(unprintable)):
+        if unprintable[i] == value:
+            return -1
     for known in range(count):
         if hashes[known] == value:
             return known
@@ -85,17 +116,29 @@ def _symbol(buffer: Any, start: int, end: int, hashes: Any, names: Any, count: i
 
 @njit(cache=True, nogil=True)
 def scan_rows(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes; splitting it would cost the speed it exists for
-    buffer: Any, length: int, roles: Any, hashes: Any, names: Any, known_count: int, out: Any, status: Any, spans: Any
-) -> tuple[int, int, int, bool]:
+    buffer: Any,
+    length: int,
+    roles: Any,
+    hashes: Any,
+    unprintable: Any,
+    names: Any,
+    known_count: int,
+    out: Any,
+    status: Any,
+    spans: Any,
+) -> tuple[int, int, int, int]:
     """Read complete lines of `buffer[:length]`.
 
     roles:  role of each field. hashes, names, known_count: the symbol table; names get (start, end) of new symbols.
+    unprintable: hashes of symbols beyond ASCII that are refused.
     out:    int64 (rows, 9), zeros: event_time, symbol, trade_id, price mantissa, price decimals, quantity mantissa, quantity
             decimals, trade_time, maker. status: why a row was refused, GOOD else. spans: (start, end) of the trade id.
-    Returns (rows, bytes consumed, symbols known, whether every trade id was an integer). A row refused keeps its place.
+    Returns (rows, bytes consumed, symbols known, the widest kind of the good rows' ids). A row refused keeps its place and
+    makes no symbol known.
     """
-    row, position, symbol_count, ids_integer = 0, 0, known_count, True
+    row, position, symbol_count, ids_kind = 0, 0, known_count, NUMBER
     field_count = len(roles)
+    row_kind, row_symbols = NUMBER, known_count
     field, start, code, cursor = 0, 0, GOOD, 0
     while cursor < length and row < len(status):
         c = buffer[cursor]
@@ -112,20 +155,19 @@ def scan_rows(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes; splitt
             if value <= 0 or value >= 4102444800000:  # noqa: PLR2004 - the year 2100
                 code = BAD_TIME
         elif role == SYMBOL:
-            value = _symbol(buffer, start, end, hashes, names, symbol_count)
+            value = _symbol(buffer, start, end, hashes, names, symbol_count, unprintable)
             out[row, 1] = value
-            if value < 0 or value >= SYMBOLS_MAX:
-                code = EMPTY_NAME
-            elif value == symbol_count:
-                symbol_count += 1
-        elif role == TRADE_ID:
-            value = _integer(buffer, start, end)
-            out[row, 2] = value
-            spans[row, 0], spans[row, 1] = start, end
             if value < 0:
-                ids_integer = False
+                code = BAD_SYMBOL
+            elif value >= SYMBOLS_MAX:
+                code = TOO_MANY
+            elif value == symbol_count:
+                row_symbols = symbol_count + 1
+        elif role == TRADE_ID:
+            out[row, 2], row_kind = _identity(buffer, start, end)
+            spans[row, 0], spans[row, 1] = start, end
             if end <= start:
-                code = EMPTY_NAME
+                code = EMPTY_ID
         elif role in (PRICE, QUANTITY):
             mantissa, decimals = _decimal(buffer, start, end)
             at = 3 if role == PRICE else 5
@@ -144,7 +186,11 @@ def scan_rows(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes; splitt
         start = cursor
         if c == _NEWLINE:
             status[row] = code if field == field_count else FIELD_COUNT
+            if status[row] == GOOD:
+                symbol_count = row_symbols
+                ids_kind = max(ids_kind, row_kind)
+            row_kind, row_symbols = NUMBER, symbol_count
             row += 1
             position = cursor
             field, code = 0, GOOD
-    return row, position, symbol_count, ids_integer
+    return row, position, symbol_count, ids_kind

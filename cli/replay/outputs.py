@@ -67,7 +67,7 @@ class Outputs:
         return len(messenger.messages)
 
     def write_refused(self, refused: Sequence[RefusedRow]) -> None:
-        """refused.jsonl: rows that were left out, with file, line and reason; only where there are any."""
+        """refused.jsonl: rows and trades that were left out, with file, line and reason; only where there are any."""
         file = self._folder / "refused.jsonl"
         file.unlink(missing_ok=True)
         if refused:

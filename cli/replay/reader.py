@@ -11,12 +11,14 @@ import msgspec
 import numpy as np
 
 from cli.replay import kernel
+from cli.replay.screen import TimeLimits, screen_scales, screen_times
 from shared.domain.errors import PermanentError
 from shared.domain.trades import BoolColumn, FloatColumn, IdColumn, IntColumn
 
 CHUNK_BYTES: Final = 1 << 21
-LINE_BYTES_MIN: Final = 8
+_PIECE_BYTES: Final = 1 << 17
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+_DAMAGE: Final = (EOFError, zlib.error, gzip.BadGzipFile)
 _ROLES: Final = {
     "event_time": kernel.EVENT_TIME,
     "symbol": kernel.SYMBOL,
@@ -33,17 +35,21 @@ class TapeError(PermanentError):
     """The tape cannot be read; the text names file and line."""
 
 
-class TextIdsFoundError(Exception):
-    """A trade id is no integer: read the whole tape again with ids as text, so that all are compared alike."""
+class OtherIdsFoundError(Exception):
+    """A trade id is of a wider kind: read the whole tape again with ids of that kind, so that all are compared alike."""
+
+    def __init__(self, kind: int) -> None:
+        super().__init__(f"trade ids are of kind {kind}")
+        self.kind = kind
 
 
 class TapeChunk(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Consecutive rows of the tape in columns; units are mantissas with their own decimals per row.
 
     symbol_count: how many symbols the tape has shown up to its end.
+    venue_sequence, tie_rank: order trades of one time, see TapeReader.
     """
 
-    first_line: int
     symbol_count: int
     event_time_ms: IntColumn
     symbol_index: IntColumn
@@ -54,11 +60,12 @@ class TapeChunk(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     quantity_decimals: IntColumn
     trade_time_ms: IntColumn
     taker_is_buyer: BoolColumn
+    venue_sequence: IntColumn
+    tie_rank: IntColumn
 
 
 _NO_INTEGERS: Final = np.empty(0, dtype=np.int64)
 EMPTY_CHUNK: Final = TapeChunk(
-    first_line=0,
     symbol_count=0,
     event_time_ms=_NO_INTEGERS,
     symbol_index=_NO_INTEGERS,
@@ -69,28 +76,42 @@ EMPTY_CHUNK: Final = TapeChunk(
     quantity_decimals=_NO_INTEGERS,
     trade_time_ms=_NO_INTEGERS,
     taker_is_buyer=np.empty(0, dtype=np.bool_),
+    venue_sequence=_NO_INTEGERS,
+    tie_rank=_NO_INTEGERS,
 )
+_TIE_BASE: Final = 10**9  # the tape's rows keep tie ranks in 32 bits
 
 
 class RefusedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that breaks a rule; it is left out, everything else goes on."""
+    """A row that breaks a rule; it is left out, everything else goes on. line: None for a trade refused after reading."""
 
     file: str
-    line: int
+    line: int | None
     reason: str
     text: str
 
 
 class TapeReader:
-    """Reads one tape. `symbols` grows as new ones appear; `refused` collects bad rows; `bytes_read` feeds a progress bar."""
+    """Reads one tape. `symbols` grows as new ones appear; `refused` collects bad rows; `bytes_read` feeds a progress bar.
 
-    def __init__(self, path: Path, *, ids_as_text: bool = False) -> None:
+    ids_kind says how trade ids are compared, and with them trades of one time (by venue_sequence, then tie_rank):
+      NUMBER       all are below 2^63: as int64, leading zeros do not count; the number is the order.
+      LONG_NUMBER  all are digits, at most 27 without leading zeros: texts without these, ordered by number.
+      TEXT         as they are; the line in the file is the order.
+    """
+
+    def __init__(self, path: Path, *, ids_kind: int = kernel.NUMBER, limits: TimeLimits | None = None) -> None:
         self.path = path
         self.symbols: list[str] = []
         self.refused: list[RefusedRow] = []
         self.bytes_read = 0
-        self._ids_as_text = ids_as_text
+        self._ids_kind = ids_kind
+        self._limits = limits or TimeLimits()
         self._hashes = np.zeros(kernel.SYMBOLS_MAX, dtype=np.uint64)
+        self._unprintable = np.zeros(0, dtype=np.uint64)
+        self._newest_ms = np.zeros(1, dtype=np.int64)
+        self._scales = np.zeros((kernel.SYMBOLS_MAX, 2), dtype=np.int64)
+        self._largest = np.zeros((kernel.SYMBOLS_MAX, 2), dtype=np.int64)
         self._line = 2
 
     def chunks(self) -> Iterator[TapeChunk]:
@@ -112,30 +133,35 @@ class TapeReader:
                 raw.seek(0)
                 source = gzip.GzipFile(fileobj=raw) if packed else raw
                 yield from self._read(source, raw)  # type: ignore[arg-type]  # GzipFile reads like any binary file
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise TapeError(f"the gzip data is cut or damaged near line {self._line} ({self.path}): {error}") from error
+        except _DAMAGE as error:
+            raise TapeError(
+                f"the gzip data is cut or damaged after line {self._line - 1} ({self.path}): {error}"
+            ) from error
         except OSError as error:
             raise TapeError(f"the tape cannot be read: {error.strerror or error} ({self.path})") from error
 
     def _read(self, source: BinaryIO, raw: BinaryIO) -> Iterator[TapeChunk]:
-        roles = self._header(source.readline())
-        rest = b""
-        while True:
-            data = source.read(CHUNK_BYTES)
+        roles = self._header(source)
+        rest, final = b"", False
+        while not final:
+            data, damage = _pieces(source)
             self.bytes_read = raw.tell()
-            if not data and not rest:
-                return
-            # A last line without a newline is a row like any other.
-            buffer = rest + (data or b"\n")
-            chunk, consumed = self._scan(buffer, roles)
-            rest = buffer[consumed:] if data else b""
+            final = not data or damage is not None
+            buffer = rest + data
+            if final and damage is None and buffer and not buffer.endswith(b"\n"):
+                buffer += b"\n"  # a last line without a newline is a row like any other
+            chunk, consumed = self._scan(buffer, roles, final=final)
+            rest = buffer[consumed:]
             if chunk is not None:
                 yield chunk
-            if not data:
-                return
+            if damage is not None:
+                raise damage
 
-    def _header(self, line: bytes) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        names = [name.strip() for name in line.decode("utf-8", "replace").strip().split(",")]
+    def _header(self, source: BinaryIO) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        self._line = 1
+        line = source.readline()
+        self._line = 2
+        names = [name.strip() for name in line.decode("utf-8-sig", "replace").strip().split(",")]
         missing = [name for name in REQUIRED_COLUMNS if name not in names]
         if missing:
             raise TapeError(
@@ -143,7 +169,26 @@ class TapeReader:
             )
         return np.array([_ROLES.get(name, kernel.IGNORED) for name in names], dtype=np.int64)
 
-    def _scan(self, buffer: bytes, roles: IntColumn) -> tuple[TapeChunk | None, int]:
+    def _scan(self, buffer: bytes, roles: IntColumn, *, final: bool) -> tuple[TapeChunk | None, int]:
+        """The chunk of the buffer's decided rows, and how many bytes they take."""
+        out, status, spans, rows, consumed = self._scan_rows(buffer, roles)
+        by_ms = np.zeros(len(status), dtype=np.int64)
+        limits = self._limits
+        decided = screen_times(out, status, rows, self._newest_ms, limits.apart_ms, limits.jump_ms, final, by_ms)
+        for _ in range(rows - decided):  # they wait for the rows after them and are read again with these
+            consumed = buffer.rfind(b"\n", 0, consumed - 1) + 1
+        screen_scales(out, status, decided, self._scales, self._largest)
+        good = status[:decided] == kernel.GOOD
+        first_line, self._line = self._line, self._line + decided
+        if not good.all():
+            self._refuse(buffer, status[:decided], by_ms, first_line)
+        if not good.any():
+            return None, consumed
+        lines = first_line + np.flatnonzero(good)
+        return self._chunk(buffer, out[:decided][good], spans[:decided][good], lines), consumed
+
+    def _scan_rows(self, buffer: bytes, roles: IntColumn) -> tuple[IntColumn, IntColumn, IntColumn, int, int]:
+        """Columns, status and id spans of the buffer's whole lines, how many these are and their bytes."""
         view = np.frombuffer(buffer, dtype=np.uint8)
         rows_max = buffer.count(b"\n")
         out = np.zeros((rows_max, 9), dtype=np.int64)
@@ -151,28 +196,24 @@ class TapeReader:
         spans = np.zeros((rows_max, 2), dtype=np.int64)
         names = np.zeros((kernel.SYMBOLS_MAX, 2), dtype=np.int64)
         known = len(self.symbols)
-        rows, consumed, count, ids_integer = kernel.scan_rows(
-            view, len(buffer), roles, self._hashes, names, known, out, status, spans
-        )
-        self.symbols += [buffer[start:end].decode("utf-8", "replace") for start, end in names[known:count].tolist()]
-        first_line, self._line = self._line, self._line + rows
-        good = status[:rows] == kernel.GOOD
-        if not ids_integer and not self._ids_as_text and good.any():
-            raise TextIdsFoundError
-        if not good.all():
-            self._refuse(buffer, status[:rows], first_line)
-        if not good.any():
-            return None, consumed
-        return self._chunk(buffer, out[:rows][good], spans[:rows][good], first_line), consumed
+        while True:
+            rows, consumed, count, ids_kind = kernel.scan_rows(
+                view, len(buffer), roles, self._hashes, self._unprintable, names, known, out, status, spans
+            )
+            found = [_printable(buffer[start:end]) for start, end in names[known:count].tolist()]
+            bad = [known + place for place, name in enumerate(found) if name is None]
+            if not bad:
+                break
+            self._unprintable = np.concatenate([self._unprintable, self._hashes[bad]])
+        self.symbols += [name for name in found if name is not None]
+        if ids_kind > self._ids_kind:
+            raise OtherIdsFoundError(ids_kind)
+        return out, status, spans, rows, consumed
 
-    def _chunk(self, buffer: bytes, out: IntColumn, spans: IntColumn, first_line: int) -> TapeChunk:
+    def _chunk(self, buffer: bytes, out: IntColumn, spans: IntColumn, lines: IntColumn) -> TapeChunk:
         columns = np.ascontiguousarray(out.T)
-        trade_id: IdColumn = columns[2]
-        if self._ids_as_text:
-            trade_id = np.empty(len(out), dtype=object)
-            trade_id[:] = [buffer[start:end].decode("utf-8", "replace") for start, end in spans.tolist()]
+        trade_id, venue_sequence, tie_rank = self._identities(buffer, columns[2], spans, lines)
         return TapeChunk(
-            first_line=first_line,
             symbol_count=len(self.symbols),
             event_time_ms=columns[0],
             symbol_index=columns[1],
@@ -184,22 +225,62 @@ class TapeReader:
             quantity_decimals=columns[6],
             trade_time_ms=columns[7],
             taker_is_buyer=columns[8] == 0,
+            venue_sequence=venue_sequence,
+            tie_rank=tie_rank,
         )
 
-    def _refuse(self, buffer: bytes, status: IntColumn, first_line: int) -> None:
+    def _identities(
+        self, buffer: bytes, numbers: IntColumn, spans: IntColumn, lines: IntColumn
+    ) -> tuple[IdColumn, IntColumn, IntColumn]:
+        no_ranks = np.zeros(len(numbers), dtype=np.int64)
+        if self._ids_kind == kernel.NUMBER:
+            return numbers, numbers, no_ranks
+        texts = [buffer[start:end].decode("utf-8", "replace") for start, end in spans.tolist()]
+        trade_id = np.empty(len(texts), dtype=object)
+        if self._ids_kind == kernel.TEXT:
+            trade_id[:] = texts
+            return trade_id, lines, no_ranks
+        values = [int(text) for text in texts]
+        trade_id[:] = [str(value) for value in values]
+        order = np.array([divmod(value, _TIE_BASE) for value in values], dtype=np.int64)
+        return trade_id, order[:, 0], order[:, 1]
+
+    def _refuse(self, buffer: bytes, status: IntColumn, by_ms: IntColumn, first_line: int) -> None:
         lines = buffer.split(b"\n")
         for row in np.flatnonzero(status != kernel.GOOD).tolist():
+            code = int(status[row])
+            reason = kernel.REASONS.get(code) or self._limits.reason(code, int(by_ms[row]))
             text = lines[row].decode("utf-8", "replace").strip()
-            self.refused.append(
-                RefusedRow(
-                    file=self.path.name, line=first_line + row, reason=kernel.REASONS[int(status[row])], text=text[:200]
-                )
-            )
+            self.refused.append(RefusedRow(file=self.path.name, line=first_line + row, reason=reason, text=text[:200]))
+
+
+def _pieces(source: BinaryIO) -> tuple[bytes, Exception | None]:
+    """About a chunk of the file, and what ended it early: gzip data that is cut still yields all that is before the cut."""
+    pieces, length = [], 0
+    try:
+        while length < CHUNK_BYTES:
+            piece = source.read1(min(_PIECE_BYTES, CHUNK_BYTES - length))  # type: ignore[attr-defined]  # both kinds have it
+            if not piece:
+                break
+            pieces.append(piece)
+            length += len(piece)
+    except _DAMAGE as error:
+        return b"".join(pieces), error
+    return b"".join(pieces), None
+
+
+def _printable(name: bytes) -> str | None:
+    """The symbol's text; None where it is no printable UTF-8."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if text.isprintable() else None
 
 
 def warm_up() -> list[str]:
     """Compile the scanner into the kernel cache; returns its name."""
     header = ",".join([*REQUIRED_COLUMNS, "buyer_market_maker"])
     roles = np.array([_ROLES[name] for name in header.split(",")], dtype=np.int64)
-    TapeReader(Path("warm-up"))._scan(b"1,A,1,1.0,1.0,1,true\n", roles)  # noqa: SLF001 - our own class
-    return ["scan_rows"]
+    TapeReader(Path("warm-up"))._scan(b"1,A,1,1.0,1.0,1,true\n", roles, final=True)  # noqa: SLF001 - our own class
+    return ["scan_rows", "screen_times", "screen_scales"]

@@ -48,7 +48,7 @@ def some_hours(market_data: Path, tmp_path: Path) -> Path:
 async def replay(tape: Path, out: Path, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     monkeypatch.setattr(driver, "MemoryStore", make_store)
     strategies = active_strategies(load_config(Path("config/tracker.yaml")))
-    reader = TapeReader(tape, ids_as_text=False)
+    reader = TapeReader(tape)
     maker = BatchMaker(reader, "binance-spot")
     pipeline = driver.Pipeline(strategies)
     await pipeline.run(maker, lambda: None)
