@@ -68,6 +68,10 @@ def a_batch(number: int, symbols: tuple[str, ...], random: np.random.Generator) 
     )
 
 
+# Live, a batch comes every quarter second; without any pause the write-ahead log would fill as it never does.
+PAUSE_SECONDS = 0.005
+
+
 async def measure(symbol_count: int, minutes: int, folder: Path) -> None:
     symbols = tuple(f"S{number:03d}USDT" for number in range(symbol_count))
     database, topology, clock = Database.open(folder / "tracker.db"), load_topology(), ScaledClock()
@@ -77,6 +81,7 @@ async def measure(symbol_count: int, minutes: int, folder: Path) -> None:
     append_ms, close_ms = [], []
     for number in range(minutes * BATCHES_PER_MINUTE):
         batch = a_batch(number, symbols, random)
+        await asyncio.sleep(PAUSE_SECONDS)
         started = time.perf_counter()
         await aggregator.append([batch])
         appended = time.perf_counter()
