@@ -26,7 +26,16 @@ from shared.runtime.topology import load_topology
 _MEGABYTE = 1_000_000
 # What a person wants to know of each service's report, in this order; the rest is for tools.
 _FACTS = {
-    "ingestion": ("watermark_age_ms", "blind", "reconnects", "queue", "spilled_bytes", "refused", "holes"),
+    "ingestion": (
+        "watermark_age_ms",
+        "blind",
+        "clock_skew",
+        "reconnects",
+        "queue",
+        "spilled_bytes",
+        "refused",
+        "holes",
+    ),
     "aggregator": (
         "role",
         "feed_blind",
