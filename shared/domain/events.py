@@ -8,6 +8,7 @@ import msgspec
 from shared.domain.bias import MacroBias
 from shared.domain.candles import Candle
 from shared.domain.checks import check_name, check_time_ms, require
+from shared.domain.errors import InvalidValueError
 from shared.domain.identity import event_id
 from shared.domain.signals import Signal, SignalStatus
 from shared.domain.timeframe import Timeframe
@@ -26,9 +27,11 @@ class CandlesClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     def __post_init__(self) -> None:
         _check_candles(self.candles, self.exchange, self.symbol)
-        place = f"CandlesClosed {self.exchange} {self.symbol}"
-        ends = {candle.close_time_ms for candle in self.candles}
-        require(ends == {self.close_time_ms}, f"all candles must close at {self.close_time_ms}", sorted(ends), place)
+        for candle in self.candles:
+            if candle.close_time_ms != self.close_time_ms:
+                place = f"CandlesClosed {self.exchange} {self.symbol}"
+                rule = f"all candles must close at {self.close_time_ms}"
+                raise InvalidValueError(f"{rule}, was {candle.close_time_ms} ({place})")
 
     @property
     def event_id(self) -> str:
@@ -181,8 +184,14 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
 
 
 def _check_candles(candles: tuple[Candle, ...], exchange: str, symbol: str) -> None:
+    """Runs for every candle of the market: the error's text is made only where there is one."""
+    if candles and candles[0].timeframe is Timeframe.M1:
+        for candle in candles:
+            if candle.symbol != symbol or candle.exchange != exchange:
+                break
+        else:
+            return
     place = f"{exchange} {symbol}"
     require(bool(candles), "at least one candle is required", candles, place)
     require(candles[0].timeframe is Timeframe.M1, "the 1m candle comes first", candles[0].timeframe, place)
-    one_series = all(candle.symbol == symbol and candle.exchange == exchange for candle in candles)
-    require(one_series, "all candles must be of the event's symbol", [candle.symbol for candle in candles], place)
+    raise InvalidValueError(f"all candles must be of {symbol}, were {[one.symbol for one in candles]} ({place})")

@@ -38,15 +38,13 @@ class Timeframe(StrEnum):
 
     def open_time_ms(self, time_ms: int) -> int:
         """Open time of the candle that contains the time."""
-        return time_ms - (time_ms - self._anchor_ms) % self.duration_ms
+        anchor_ms, duration_ms = _GRID[self]
+        return time_ms - (time_ms - anchor_ms) % duration_ms
 
     def closes_at(self, time_ms: int) -> bool:
         """Whether a candle of this timeframe closes exactly at the time."""
-        return (time_ms - self._anchor_ms) % self.duration_ms == 0
-
-    @property
-    def _anchor_ms(self) -> int:
-        return FIRST_MONDAY_MS if self is Timeframe.W1 else 0
+        anchor_ms, duration_ms = _GRID[self]
+        return (time_ms - anchor_ms) % duration_ms == 0
 
 
 _DURATION_MS: Final = {
@@ -58,6 +56,11 @@ _DURATION_MS: Final = {
     Timeframe.H4: 240 * MINUTE_MS,
     Timeframe.D1: DAY_MS,
     Timeframe.W1: 7 * DAY_MS,
+}
+# Asked for every candle made: (anchor, duration), weeks anchored on a Monday.
+_GRID: Final = {
+    timeframe: (FIRST_MONDAY_MS if timeframe is Timeframe.W1 else 0, duration_ms)
+    for timeframe, duration_ms in _DURATION_MS.items()
 }
 _SOURCE: Final[dict[Timeframe, Timeframe | None]] = {
     Timeframe.M1: None,

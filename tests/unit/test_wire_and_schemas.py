@@ -7,10 +7,11 @@ import pytest
 
 from cli.schemas import schema_texts
 from shared.domain.errors import InvalidValueError
-from shared.domain.events import EVENT_TYPES, Event, Severity, SystemEvent
+from shared.domain.events import EVENT_TYPES, CandlesClosed, Event, Severity, SystemEvent
+from shared.domain.timeframe import Timeframe
 from shared.domain.wire import decode_event, encode_event, event_attributes
 from shared.runtime.topology import load_topology
-from tests.unit.test_domain_values import a_batch
+from tests.unit.test_domain_values import a_batch, a_candle
 
 SCHEMAS = Path(__file__).parents[2] / "infra" / "schemas"
 
@@ -63,3 +64,19 @@ def test_every_event_type_is_declared_on_one_topic():
     declared = [event for topic in topology.topics for event in topic.events]
     assert sorted(declared) == sorted(EVENT_TYPES)
     assert len(msgspec.inspect.multi_type_info([Event])) == 1
+
+
+def test_an_announcement_refuses_candles_of_another_minute_symbol_or_order():
+    minute = a_candle(4, 9.0, 1)
+    five = a_candle(0, 9.0, 1, timeframe=Timeframe.M5)
+    announcement = {"exchange": "e", "symbol": "S", "close_time_ms": 300_000}
+
+    assert CandlesClosed(**announcement, candles=(minute, five)).candles == (minute, five)
+    for candles, text in (
+        ((), "at least one candle"),
+        ((five, minute), "the 1m candle comes first"),
+        ((minute, a_candle(0, 9.0, 1)), "all candles must close at 300000, was 60000"),
+        ((a_candle(4, 9.0, 1, symbol="T"),), "all candles must be of S"),
+    ):
+        with pytest.raises(InvalidValueError, match=text):
+            CandlesClosed(**announcement, candles=candles)
