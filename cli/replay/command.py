@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,20 @@ def run_replay(
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(50)
     )  # results speak; refusals are in a file
+    gc.disable()  # a replay makes millions of small values and no cycles: looking for some costs a fifth of its time
+    try:
+        return _read_until_ids_fit(trades, limits, lambda reader: _replay(reader, exchange, out, strategies, wanted))
+    finally:
+        gc.enable()
+
+
+def _read_until_ids_fit(
+    trades: Path, limits: TimeLimits | None, replay: Callable[[TapeReader], Coroutine[Any, Any, dict[str, Any]]]
+) -> dict[str, Any]:
     ids_kind = NUMBER
     while True:
-        reader = TapeReader(trades, ids_kind=ids_kind, limits=limits)
         try:
-            return asyncio.run(_replay(reader, exchange, out, strategies, wanted))
+            return asyncio.run(replay(TapeReader(trades, ids_kind=ids_kind, limits=limits)))
         except OtherIdsFoundError as found:  # kinds only widen: at most three readings
             ids_kind = found.kind
 
@@ -100,7 +109,6 @@ async def _replay(
     trades = reader.path
     maker = BatchMaker(reader, exchange)
     pipeline = Pipeline(strategies)
-    gc.disable()  # a replay makes millions of small values and no cycles: looking for some costs a fifth of its time
     begin = time.perf_counter()
     with _progress(trades) as progress:
         await pipeline.run(maker, _bar(progress, reader, maker, trades))

@@ -8,7 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import structlog
 
+from cli.replay.command import run_replay
+from cli.replay.screen import TimeLimits
 from tests.support.slow_candles import slow_candles
 from tests.support.slow_twin import slow_signals
 
@@ -32,9 +35,11 @@ def replayed(market_data, tmp_path_factory):
     return run
 
 
-def cst_replay(tape: Path, out: Path, *more: str) -> None:
+def cst_replay(tape: Path, out: Path, *more: str) -> str:
+    """Run the command; returns what it wrote to standard error."""
     command = [str(Path(sys.executable).with_name("cst")), "replay", "--trades", str(tape), "--out", str(out)]
-    subprocess.run([*command, "--exchange", "binance-spot", *more], check=True, capture_output=True)
+    command += ["--exchange", "binance-spot", *more]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stderr
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
@@ -172,3 +177,118 @@ def test_faults_are_one_line_and_exit_status_2(market_data, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("cst: the tape cannot be read")
     assert len(done.stderr.splitlines()) == 1
+
+
+def made_tape(folder: Path, rows: list[str]) -> Path:
+    file = folder / "made.csv"
+    file.write_text("\n".join(["event_time,symbol,trade_id,price,quantity,trade_time,buyer_market_maker", *rows, ""]))
+    return file
+
+
+def made_row(trade_id: object, at_ms: int, *, event_ms: int | None = None, price: float = 10.0) -> str:
+    event_ms = at_ms if event_ms is None else event_ms
+    return f"{DAY_31_MS + event_ms},AB,{trade_id},{price},1.5,{DAY_31_MS + at_ms},true"
+
+
+def test_one_wrong_time_makes_no_candle_and_drops_no_trade(tmp_path):
+    day_ms = 24 * HOUR_MS
+    rows = [made_row(i, i * 1000) for i in range(600)]
+    clean, wrong = tmp_path / "clean", tmp_path / "wrong"
+    cst_replay(made_tape(tmp_path, [row for i, row in enumerate(rows) if i not in (0, 100, 200, 300)]), clean)
+    rows[0] = made_row(0, -400 * day_ms, event_ms=0)
+    rows[100] = made_row(100, 100_000 + 400 * day_ms, event_ms=100_000)
+    rows[200] = made_row(200, 200_000 + 10 * day_ms)
+    rows[300] = made_row(300, 300_000 - 10 * day_ms)
+
+    shown = cst_replay(made_tape(tmp_path, rows), wrong)
+
+    for name in ("candles-1m.csv", "candles-5m.csv", "decisions.jsonl", "messages.jsonl"):
+        assert (wrong / name).read_bytes() == (clean / name).read_bytes()
+    assert len(rows_of(wrong / "candles-1m.csv")) == 10
+    summary = json.loads((wrong / "summary.json").read_text())
+    assert (summary["trades"], summary["refused_rows"], summary["refused_trades"]) == (596, 4, 0)
+    refused = lines_of(wrong / "refused.jsonl")
+    assert [(row["file"], row["line"]) for row in refused] == [("made.csv", line) for line in (2, 102, 202, 302)]
+    assert "refused: made.csv line 102: event_time and trade_time may differ" in shown
+
+
+def test_trades_that_the_aggregator_refuses_are_written_counted_and_shown(tmp_path):
+    rows = [made_row(i, i * 1000) for i in range(300)]
+    rows[250] = made_row(7, 250_000, price=12.0)  # the id of a trade with another content
+
+    shown = cst_replay(made_tape(tmp_path, rows), tmp_path / "out")
+
+    [refused] = lines_of(tmp_path / "out" / "refused.jsonl")
+    assert (refused["file"], refused["line"]) == ("made.csv", None)
+    assert "a trade id has one content" in refused["reason"]
+    trade = json.loads(refused["text"])
+    assert (trade["symbol"], trade["price"]) == ("AB", 12.0)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["refused_rows"], summary["refused_trades"]) == (0, 1)
+    assert shown.startswith("refused: made.csv: a trade id has one content")
+
+
+@pytest.fixture
+def own_logging():
+    """A replay in the tests' own process leaves their logging as it was."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_every_trade_of_a_refused_minute_is_told(tmp_path):
+    # Rows that the reader's limits let pass may still be older than the aggregator's horizon.
+    rows = [made_row(i, i * 1000) for i in range(200)]
+    rows[150:150] = [made_row(900 + i, -60 * HOUR_MS + i) for i in range(3)]
+    limits = TimeLimits(jump_ms=72 * HOUR_MS)
+
+    summary = run_replay(
+        trades=made_tape(tmp_path, rows),
+        exchange="binance-spot",
+        out=tmp_path / "out",
+        strategy_names=[],
+        timeframes="1m",
+        config_file=Path("config/tracker.yaml"),
+        limits=limits,
+    )
+
+    refused = lines_of(tmp_path / "out" / "refused.jsonl")
+    assert summary["refused_trades"] == 3
+    assert [json.loads(row["text"])["trade_id"] for row in refused] == [900, 901, 902]
+    assert all("minute must lie in" in row["reason"] for row in refused)
+
+
+@pytest.mark.parametrize(
+    ("ids", "close"),
+    [
+        (["9", "10"], 2.0),  # as numbers
+        (["10", "9"], 1.0),
+        ([f"9{0:019d}", f"10{0:019d}"], 2.0),  # beyond 64 bits: still as numbers
+        ([f"10{0:019d}", f"9{0:019d}"], 1.0),
+        (["b", "a"], 2.0),  # texts: in the file's order
+    ],
+)
+def test_trades_of_one_time_are_ordered_by_number_or_by_line(tmp_path, ids, close):
+    rows = [made_row(ids[0], 59_000, price=1.0), made_row(ids[1], 59_000, price=2.0)]
+
+    cst_replay(made_tape(tmp_path, rows), tmp_path / "out", "--timeframes", "1m")
+
+    [candle] = rows_of(tmp_path / "out" / "candles-1m.csv")
+    assert float(candle["close"]) == close
+
+
+def test_rows_with_impossible_values_are_refused_and_the_replay_ends_well(tmp_path):
+    rows = [made_row(i, i * 1000) for i in range(5)]
+    head, tail = f"{DAY_31_MS + 2500}", f"{DAY_31_MS + 2500},true"
+    rows[3:3] = [
+        f"{head},AB,100,9007199254740993,1.0,{tail}",
+        f"{head},A\x01B,101,1.0,1.0,{tail}",
+        f"{head},AB,102,1.0,0.000000000000000001,{tail}",
+        f"{head},AB,103,1.0,100000,{tail}",
+    ]
+    rows[0] = made_row(0, 0).replace(",1.5,", ",100000.5,")
+
+    cst_replay(made_tape(tmp_path, rows), tmp_path / "out")
+
+    assert [row["line"] for row in lines_of(tmp_path / "out" / "refused.jsonl")] == [5, 6, 7]
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["trades"] == 6
