@@ -30,7 +30,7 @@ times = st.integers(0, MINUTES * MINUTE_MS - 1).map(lambda offset: START_MS + of
 
 @st.composite
 def evidence(draw: st.DrawFn) -> Case:
-    """Sessions that start late, end early, deliver late and, sometimes, say different things under one id."""
+    """Sessions that start late, end early, deliver late and, sometimes, say different things under one id, in one batch too."""
     id_count = draw(st.integers(1, 12))
     as_text = draw(st.booleans())
     batches: list[TradeBatch] = []
@@ -40,7 +40,7 @@ def evidence(draw: st.DrawFn) -> Case:
         covers_from_ms = draw(times)
         source = draw(st.sampled_from(list(TradeSource)))
         for sequence in range(draw(st.integers(1, 4))):
-            ids = draw(st.lists(st.integers(0, id_count - 1), unique=True, max_size=5))
+            ids = draw(st.lists(st.integers(0, id_count - 1), max_size=5))
             rows = [
                 Row(
                     "AAA",
@@ -74,10 +74,10 @@ def evidence(draw: st.DrawFn) -> Case:
 
 
 def counted_rows(batches: list[TradeBatch]) -> list[Row]:
-    """Of each id the row of the lowest (session start, session, sequence)."""
+    """Of each id the row of the lowest (session start, session, sequence), then of the earliest minute, then the first."""
     found: dict[object, Row] = {}
     for batch in sorted(batches, key=lambda batch: (batch.session_started_at_ms, batch.session, batch.sequence)):
-        for trade in batch.rows():
+        for trade in sorted(batch.rows(), key=lambda trade: trade.traded_at_ms // MINUTE_MS):
             row = Row(
                 "AAA", trade.trade_id, trade.traded_at_ms, trade.price, trade.quantity_units, True, trade.tie_rank
             )
