@@ -284,10 +284,23 @@ def test_a_price_beyond_the_steps_a_float_names_is_refused_alone(tmp_path, price
     assert (kept, refused) == ([1, 3], [(3, rule)])
 
 
-def test_the_largest_price_that_is_accepted_passes_the_batches_own_check(tmp_path):
-    kept, refused = kept_and_refused(tmp_path, *[at(i, i, price=f"{2**53 - 4 - i}e"[:-1]) for i in range(50)])
+@pytest.mark.parametrize("decimals", [0, 3, 7, 11, 15])
+def test_the_largest_prices_that_are_accepted_pass_the_batches_own_check(tmp_path, decimals):
+    steps = [str(2**53 - 4 - i) for i in range(50)]
+    prices = [f"{text[: len(text) - decimals]}.{text[len(text) - decimals :]}" for text in steps]
+
+    kept, refused = kept_and_refused(tmp_path, *[at(i, i, price=price) for i, price in enumerate(prices)])
 
     assert (len(kept), refused) == (50, [])
+
+
+def test_a_row_that_is_wrong_itself_does_not_refute_a_pause(tmp_path):
+    times_ms = [0, 1000, 3 * DAY_MS, -5 * DAY_MS, 3 * DAY_MS + 1000]
+
+    kept, refused = kept_and_refused(tmp_path, *[at(i, t) for i, t in enumerate(times_ms)])
+
+    assert kept == [0, 1, 2, 4]
+    assert [line for line, _ in refused] == [5]
 
 
 def test_a_symbol_that_only_refused_rows_name_is_not_known(tmp_path):
