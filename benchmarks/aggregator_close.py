@@ -24,7 +24,7 @@ from shared.domain.timeframe import MINUTE_MS
 from shared.domain.trades import TradeBatch
 from shared.runtime.clock import ScaledClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.sqlite import SqliteStore
 
 START_MS = 1_700_000_040_000
@@ -74,7 +74,7 @@ PAUSE_SECONDS = 0.005
 
 async def measure(symbol_count: int, minutes: int, folder: Path) -> None:
     symbols = tuple(f"S{number:03d}USDT" for number in range(symbol_count))
-    database, topology, clock = Database.open(folder / "tracker.db"), load_topology(), ScaledClock()
+    database, topology, clock = open_database(folder / "tracker.db"), load_topology(), ScaledClock()
     bus = TimedBus(database, topology, clock)
     aggregator = Aggregator(store=SqliteStore(database, topology, clock), bus=bus, limits=Limits())
     random = np.random.default_rng(7)

@@ -20,7 +20,7 @@ from shared.bus.sqlite import SqliteBus
 from shared.domain.events import Severity, SystemEvent
 from shared.runtime.clock import ScaledClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.port import Store, Write, key_of
 from shared.store.sqlite import SqliteStore
 
@@ -89,7 +89,7 @@ async def measure(messages: int, rows: int, folder: str | None) -> dict[str, dic
         figures[name] = {"messages per second": await messages_per_second(bus, messages)}
     with tempfile.TemporaryDirectory(dir=folder) as place:
         for name, path in (("SQLite in memory", ":memory:"), ("SQLite file", f"{place}/tracker.db")):
-            database = Database.open(path)
+            database = open_database(path)
             figures[name] = {
                 "messages per second": await messages_per_second(SqliteBus(database, topology, clock), messages),
                 **await rows_per_second(SqliteStore(database, topology, clock), rows),

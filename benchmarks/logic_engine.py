@@ -24,7 +24,7 @@ from shared.domain.events import CandlesClosed
 from shared.domain.timeframe import MINUTE_MS, Timeframe
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.candles import CandleStore
 from shared.store.port import Store
 from shared.store.sqlite import SqliteStore
@@ -80,7 +80,7 @@ def engine_on(store: Store, bus: Bus, clock: EventClock, fence: int | None) -> L
 
 async def replayed_day() -> None:
     clock, topology = EventClock(START_MS), load_topology()
-    database = Database.open(":memory:")
+    database = open_database(":memory:")
     store = SqliteStore(database, topology, clock)
     market = Market([f"S{number:02d}USDT" for number in range(17)])
     engine = engine_on(store, MemoryBus(topology, clock, encode=False), clock, None)
@@ -101,7 +101,7 @@ async def live(symbol_count: int) -> None:
     symbols = [f"S{number:03d}USDT" for number in range(symbol_count)]
     market = Market(symbols)
     with tempfile.TemporaryDirectory() as folder:
-        database = Database.open(Path(folder) / "tracker.db")
+        database = open_database(Path(folder) / "tracker.db")
         store, bus = SqliteStore(database, topology, clock), SqliteBus(database, topology, clock)
         for number in range(120):
             await keep(store, market.minute(number), clock)

@@ -32,7 +32,7 @@ from shared.cache.sqlite import SqliteCache
 from shared.domain.events import CandlesClosed, SignalOpened
 from shared.runtime.clock import ScaledClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.sqlite import SqliteStore
 from tests.support.signals import FIRST_OPEN_MS, a_signal, closed, some_candles
 from tests.support.telegram_server import TOKEN, TelegramServerProcess
@@ -59,7 +59,7 @@ class ThreadChartPool:
 
 async def measure(server: TelegramServerProcess, folder: Path, pool: Any, rounds: int) -> list[float]:
     """Milliseconds from handing over to first byte, one figure per signal."""
-    database = Database.open(folder / "tracker.db")
+    database = open_database(folder / "tracker.db")
     clock, topology = ScaledClock(), load_topology()
     store, bus = SqliteStore(database, topology, clock), SqliteBus(database, topology, clock)
     bot = build_bot(TOKEN, server.base_url, timeout_seconds=5, connections=16, keepalive_seconds=20, poll_seconds=1)

@@ -24,7 +24,7 @@ from shared.domain.events import CandlesClosed
 from shared.domain.timeframe import MINUTE_MS, Timeframe, minute_ms
 from shared.runtime.clock import ScaledClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.candles import CandleStore
 from shared.store.sqlite import SqliteStore
 from tests.end_to_end.platform import CHAT, EXCHANGE, Platform
@@ -75,7 +75,7 @@ async def measure(folder: Path, telegram: TelegramServerProcess, rounds: int) ->
     }
     platform = Platform(folder, symbols=SYMBOLS, environment=environment)
     (folder / "data").mkdir()
-    database = Database.open(folder / "data" / "tracker.db")
+    database = open_database(folder / "data" / "tracker.db")
     market_clock = ScaledClock(origin_wall_ms=wall_ms, origin_market_ms=start_ms, speed=speed)
     candles = CandleStore(SqliteStore(database, load_topology(), market_clock))
     bus = SqliteBus(database, load_topology(), market_clock)

@@ -35,7 +35,7 @@ from shared.domain.timeframe import Timeframe
 from shared.domain.trades import TradeBatch
 from shared.runtime.clock import ScaledClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.port import Write, key_of
 from shared.store.sqlite import SqliteStore
 
@@ -52,7 +52,7 @@ class Role:
     """One process: its adapters, and a stopwatch around every write."""
 
     def __init__(self, path: str, begin_at: float, seconds: float, symbols: int, compress: float) -> None:
-        self.database = Database.open(path)
+        self.database = open_database(path)
         self.commit_ms: list[float] = []
         self.delivery_ms: list[float] = []
         self._watch_writes()

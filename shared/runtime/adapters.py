@@ -18,7 +18,7 @@ from shared.domain.errors import PermanentError
 from shared.domain.topology import Topology
 from shared.runtime.clock import Clock
 from shared.runtime.settings import ServiceSettings, SettingsError
-from shared.sqlite.database import Database
+from shared.sqlite.database import Database, open_database
 from shared.store.port import Store
 
 CLOSE_SECONDS_MAX: Final = 2.0  # for each adapter; a broker that is down must not hold the process
@@ -95,7 +95,7 @@ async def open_store_and_cache(
 
 async def _database(settings: ServiceSettings, stack: contextlib.AsyncExitStack) -> Database:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    database = Database.open(settings.database_file)
+    database = open_database(settings.database_file)
     stack.push_async_callback(database.close)
     return database
 

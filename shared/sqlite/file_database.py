@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from shared.domain.errors import PermanentError
+from shared.sqlite.base import Database, registered_names
 from shared.sqlite.checkpointer import Checkpointer
-from shared.sqlite.database import Database, registered_names
 from shared.sqlite.errors import closed_error, held_error, translated
 from shared.sqlite.file_lock import FileLock
 from shared.sqlite.promises import Promise, promise_of

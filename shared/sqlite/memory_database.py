@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from shared.sqlite.database import MEMORY, Database, registered_names
+from shared.sqlite.base import MEMORY, Database, registered_names
 from shared.sqlite.errors import closed_error, translated
 from shared.sqlite.schema import migrate
 from shared.sqlite.watcher import DueProbe

@@ -13,7 +13,7 @@ from shared.cache.redis import RedisCache
 from shared.cache.sqlite import SqliteCache
 from shared.runtime.clock import EventClock
 from shared.sqlite.bulk import insert_rows
-from shared.sqlite.database import Database
+from shared.sqlite.database import Database, open_database
 from shared.store.bigtable import BigtableStore
 from shared.store.memory import MemoryStore
 from shared.store.sqlite import SqliteStore
@@ -45,7 +45,7 @@ async def bus_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         await bus.close()
         return
     paths = {"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}
-    database = Database.open(paths[request.param])
+    database = open_database(paths[request.param])
     sqlite_bus = SqliteBus(database, TOPOLOGY, clock)
     yield BusCase(
         bus=sqlite_bus,
@@ -77,11 +77,11 @@ async def store_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
         in_memory = MemoryStore(TOPOLOGY, clock)
         yield StoreCase(store=in_memory, pass_time=moving(clock), another=lambda: in_memory)
         return
-    opened = [Database.open({"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}[request.param])]
+    opened = [open_database({"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}[request.param])]
 
     def another() -> SqliteStore:
         if request.param == "sqlite-file":
-            opened.append(Database.open(tmp_path / "tracker.db"))
+            opened.append(open_database(tmp_path / "tracker.db"))
         return SqliteStore(opened[-1], TOPOLOGY, clock)
 
     store = SqliteStore(opened[0], TOPOLOGY, clock)
@@ -107,7 +107,7 @@ async def cache_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
             await opened_cache.close()
         return
     clock = EventClock(START_MS)
-    database = Database.open({"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}[request.param])
+    database = open_database({"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}[request.param])
     cache = SqliteCache(database, clock)
     yield CacheCase(cache=cache, pass_time=moving(clock), another=lambda: SqliteCache(database, clock))
     await cache.close()

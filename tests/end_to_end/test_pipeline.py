@@ -1,7 +1,6 @@
 """Separate processes, from the exchange's WebSocket to Telegram's HTTP: once undisturbed, once killed at every point."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -36,19 +35,28 @@ async def wait_ready(run: Run) -> None:
     await run.platform.until(decided, "the first Decision", 60)
 
 
-def seen_enough(run: Run) -> Callable[[], Awaitable[bool]]:
-    """At least one take-profit, one stop-loss, one signal open or closed, and one correction."""
+async def see_enough(run: Run) -> None:
+    """At least one take-profit and one stop-loss; then one late trade, until its minute has been corrected."""
 
-    async def ask(records: Records) -> bool:
-        signals = await records.signals()
-        corrected = [candle for candle in await records.candles(LATE_SYMBOL) if candle.revision > 1]
-        reasons = {signal.exit.reason for signal in signals if signal.exit}
-        return bool(corrected) and {ExitReason.TAKE_PROFIT, ExitReason.STOP_LOSS} <= reasons
+    async def ended(records: Records) -> set[ExitReason]:
+        return {signal.exit.reason for signal in await records.signals() if signal.exit}
 
-    async def enough() -> bool:
-        return bool(await run.platform.read(ask))
+    async def both() -> bool:
+        return {ExitReason.TAKE_PROFIT, ExitReason.STOP_LOSS} <= await run.platform.read(ended)
 
-    return enough
+    await run.platform.until(both, "a take-profit and a stop-loss", 180)
+
+    async def revisions(records: Records) -> dict[int, int]:
+        return {candle.open_time_ms: candle.revision for candle in await records.candles(LATE_SYMBOL)}
+
+    before = await run.platform.read(revisions)
+    run.simulator.fault("late_trade", symbol=LATE_SYMBOL, delay_s=90)
+
+    async def corrected() -> bool:
+        now = await run.platform.read(revisions)
+        return any(now[minute_ms] > revision for minute_ms, revision in before.items())
+
+    await run.platform.until(corrected, "the late trade's minute to be corrected", 60)
 
 
 async def settled(run: Run) -> None:
@@ -71,8 +79,7 @@ async def test_trades_become_candles_signals_messages_charts_and_edits(run: Run)
     for name in SERVICES:
         run.platform.start(name)
     await wait_ready(run)
-    run.simulator.fault("late_trade", symbol=LATE_SYMBOL, delay_s=90)
-    await run.platform.until(seen_enough(run), "a take-profit, a stop-loss and a correction", 180)
+    await see_enough(run)
     [first, *_] = signals = await run.platform.read(lambda records: records.signals())
 
     await press_chart(run, first)
@@ -106,8 +113,7 @@ async def test_kills_at_every_point_lose_nothing_and_double_nothing(run: Run):
         run.platform.start(name, crash_at=point)
         await run.platform.wait_killed(name, 120)
         run.platform.start(name)
-    run.simulator.fault("late_trade", symbol=LATE_SYMBOL, delay_s=90)
-    await run.platform.until(seen_enough(run), "a take-profit, a stop-loss and a correction", 180)
+    await see_enough(run)
     await settled(run)
 
     candles, signals, begins = await run.platform.read(everything)

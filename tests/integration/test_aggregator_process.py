@@ -15,7 +15,7 @@ from shared.bus.sqlite import SqliteBus
 from shared.domain.timeframe import MINUTE_MS, Timeframe
 from shared.runtime.clock import ScaledClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.candles import CandleStore
 from shared.store.sqlite import SqliteStore
 from tests.support.trades import EXCHANGE, START_MS, Row, a_batch
@@ -55,7 +55,7 @@ def minute_batches(count: int) -> list[object]:
 
 @pytest.mark.parametrize("point", ["aggregator.appended", "aggregator.stored", "aggregator.announced"])
 async def test_killed_and_taken_over_it_tells_every_candle_once(tmp_path, point):
-    database = Database.open(tmp_path / "tracker.db")
+    database = open_database(tmp_path / "tracker.db")
     clock, topology = ScaledClock(), load_topology()
     bus, store = SqliteBus(database, topology, clock), SqliteStore(database, topology, clock)
     batches = minute_batches(6)

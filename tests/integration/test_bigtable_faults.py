@@ -120,7 +120,7 @@ async def test_it_is_back_soon_after_a_long_outage(emulator, store):
             break
         except TransientError:
             await asyncio.sleep(0.1)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10  # bounded, also on a busy machine
 
 
 async def test_a_kill_in_the_middle_of_writes_leaves_whole_outcomes_only(emulator, store):

@@ -105,7 +105,7 @@ def test_it_starts_recovers_from_a_dead_emulator_and_leaves_nothing_behind(start
     assert "watermark" in status.stdout
 
     os.kill(processes["pubsub_emulator"].pid, signal.SIGKILL)
-    started.wait_for("pubsub_emulator ended, started again", 1, 30)
+    started.wait_for("pubsub_emulator ended, starting again", 1, 30)
     seen = len(re.findall(CANDLE, started.words()))
     # What the emulator held is lost with it, which no broker may do: these minutes come from the venue's klines.
     started.wait_for(CANDLE, seen + 18, 90)

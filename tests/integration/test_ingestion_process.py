@@ -16,7 +16,7 @@ from shared.domain.coverage import SessionCoverage, merged_spans
 from shared.domain.trades import TradeBatch
 from shared.runtime.clock import ScaledClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from tests.support.simulator import RunningSimulator, running_simulator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +63,7 @@ async def test_killed_and_restarted_it_leaves_no_hole_and_stops_in_time(tmp_path
         assert killed == -signal.SIGKILL
 
         process = start(tmp_path, simulator)
-        database = Database.open(tmp_path / "data" / "tracker.db")
+        database = open_database(tmp_path / "data" / "tracker.db")
         clock = ScaledClock()
         bus, cache = SqliteBus(database, load_topology(), clock), SqliteCache(database, clock)
         deadline = time.monotonic() + 20

@@ -18,7 +18,7 @@ from shared.domain.events import SignalOpened
 from shared.domain.timeframe import MINUTE_MS, minute_ms
 from shared.runtime.clock import ScaledClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.candles import CandleStore
 from shared.store.signals import SignalStore
 from shared.store.sqlite import SqliteStore
@@ -38,7 +38,7 @@ class Place:
         (folder / "tracker.yaml").write_text(CONFIG, encoding="utf-8")
         clock, topology = ScaledClock(), load_topology()
         self.folder = folder
-        self.database = Database.open(folder / "tracker.db")
+        self.database = open_database(folder / "tracker.db")
         self.store = SqliteStore(self.database, topology, clock)
         self.bus = SqliteBus(self.database, topology, clock)
         self.cache = SqliteCache(self.database, clock)

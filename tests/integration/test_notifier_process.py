@@ -18,7 +18,7 @@ from shared.cache.sqlite import SqliteCache
 from shared.domain.events import SignalClosed, SignalOpened
 from shared.runtime.clock import ScaledClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.candles import CandleStore
 from shared.store.decisions import DecisionStore
 from shared.store.sqlite import SqliteStore
@@ -38,7 +38,7 @@ class Platform:
         self.folder = folder
         self.config = folder / "tracker.yaml"
         self.config.write_text(CONFIG)
-        self.database = Database.open(folder / "data" / "tracker.db")
+        self.database = open_database(folder / "data" / "tracker.db")
         clock, topology = ScaledClock(), load_topology()
         self.store = SqliteStore(self.database, topology, clock)
         self.bus = SqliteBus(self.database, topology, clock)

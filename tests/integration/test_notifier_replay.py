@@ -9,7 +9,7 @@ from services.notifier.notifier import Notifier
 from shared.domain.events import SignalClosed, SignalOpened
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.decisions import DecisionStore
 from shared.store.sqlite import SqliteStore
 from tests.support.signals import a_decision, a_signal, closed, some_candles
@@ -17,7 +17,7 @@ from tests.support.signals import a_decision, a_signal, closed, some_candles
 
 async def replayed():
     """Two signals opened, one closed a day later: the clock jumps far beyond every lease."""
-    database = Database.open(":memory:")
+    database = open_database(":memory:")
     clock = EventClock(1_786_300_000_000)
     store = SqliteStore(database, load_topology(), clock)
     decisions = DecisionStore(store)

@@ -11,7 +11,7 @@ from shared.bus.sqlite import SqliteBus
 from shared.domain.errors import PermanentError, TransientError
 from shared.runtime.clock import ScaledClock
 from shared.sqlite import file_database
-from shared.sqlite.database import Database
+from shared.sqlite.database import Database, open_database
 from shared.sqlite.file_lock import FileLock
 from shared.sqlite.schema import APPLICATION_ID, VERSION
 from shared.store.port import Write
@@ -21,7 +21,7 @@ from tests.contract.harness import TOPOLOGY, facts
 
 @pytest.fixture
 async def database(tmp_path: Path):
-    opened = Database.open(tmp_path / "tracker.db")
+    opened = open_database(tmp_path / "tracker.db")
     yield opened
     await opened.close()
 
@@ -36,7 +36,7 @@ async def names(database: Database) -> list[str]:
 
 
 async def read_all(path: Path) -> list[str]:
-    database = Database.open(path)
+    database = open_database(path)
     try:
         return await names(database)
     finally:
@@ -83,7 +83,7 @@ async def test_a_cancelled_caller_disturbs_nobody(database: Database):
 
 async def test_a_closed_database_says_so(tmp_path: Path):
     for path in (":memory:", tmp_path / "tracker.db"):
-        database = Database.open(path)
+        database = open_database(path)
         await database.close()
         await database.close()
         with pytest.raises(TransientError, match="is closed"):
@@ -93,12 +93,12 @@ async def test_a_closed_database_says_so(tmp_path: Path):
 
 
 async def test_everything_is_in_one_file_after_closing_and_opens_again(tmp_path: Path):
-    database = Database.open(tmp_path / "tracker.db")
+    database = open_database(tmp_path / "tracker.db")
     await database.write(insert_name("kept"))
     await database.close()
     assert not (tmp_path / "tracker.db-wal").exists()
 
-    database = Database.open(tmp_path / "tracker.db")
+    database = open_database(tmp_path / "tracker.db")
     assert await names(database) == ["kept"]
     await database.close()
 
@@ -107,12 +107,12 @@ def test_a_damaged_file_is_refused_and_named(tmp_path: Path):
     path = tmp_path / "tracker.db"
     path.write_bytes(b"this is no database" * 1000)
     with pytest.raises(PermanentError, match=r"tracker\.db is damaged or no SQLite file .*move it away"):
-        Database.open(path)
+        open_database(path)
 
 
 async def test_damage_inside_the_file_is_reported_by_the_operation(tmp_path: Path):
     path = tmp_path / "tracker.db"
-    database = Database.open(path)
+    database = open_database(path)
     await asyncio.gather(*(database.write(insert_name(f"{number:04d}" * 50)) for number in range(500)))
     await database.close()
     content = bytearray(path.read_bytes())
@@ -129,7 +129,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path):
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     with pytest.raises(PermanentError, match=rf"schema version {VERSION + 1}, this program knows {VERSION}"):
-        Database.open(path)
+        open_database(path)
 
 
 def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path):
@@ -138,17 +138,17 @@ def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path):
         connection.execute("CREATE TABLE theirs (id)")
     before = path.read_bytes()
     with pytest.raises(PermanentError, match="a database of another program"):
-        Database.open(path)
+        open_database(path)
     assert path.read_bytes() == before
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(PermanentError, match=r"cannot use .*file/tracker\.db .*make its folder writable"):
-        Database.open(tmp_path / "file" / "tracker.db")
+        open_database(tmp_path / "file" / "tracker.db")
     (tmp_path / "folder.db").mkdir()
     with pytest.raises(PermanentError, match=r"folder\.db"):
-        Database.open(tmp_path / "folder.db")
+        open_database(tmp_path / "folder.db")
 
 
 async def test_a_full_disk_is_a_transient_error_and_passes(database: Database):
@@ -188,7 +188,7 @@ async def test_the_log_stays_bounded_under_steady_writing(tmp_path: Path, monkey
     monkeypatch.setattr("shared.sqlite.checkpointer._INTERVAL_SECONDS", 0.05)
     monkeypatch.setattr("shared.sqlite.checkpointer.WAL_BYTES_WORTH_IT", 200_000)
     monkeypatch.setattr("shared.sqlite.checkpointer.WAL_BYTES_MAX", 2_000_000)
-    database = Database.open(tmp_path / "tracker.db")
+    database = open_database(tmp_path / "tracker.db")
     store = SqliteStore(database, TOPOLOGY, ScaledClock())
     sizes = []
     for number in range(600):
@@ -216,7 +216,7 @@ async def test_an_idle_process_hardly_uses_the_processor(database: Database):
 
 
 async def test_two_databases_of_one_file_see_each_others_messages_within_milliseconds(tmp_path: Path):
-    databases = [Database.open(tmp_path / "tracker.db") for _ in range(2)]
+    databases = [open_database(tmp_path / "tracker.db") for _ in range(2)]
     sender, receiver = (SqliteBus(database, TOPOLOGY, ScaledClock()) for database in databases)
     loop = asyncio.get_running_loop()
     delays = []

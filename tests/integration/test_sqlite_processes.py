@@ -13,7 +13,7 @@ import pytest
 
 from shared.bus.sqlite import SqliteBus
 from shared.runtime.clock import EventClock, ScaledClock
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.port import Write, key_of, prefix_range
 from shared.store.sqlite import SqliteStore
 from tests.contract.harness import TOPOLOGY
@@ -42,7 +42,7 @@ async def test_five_processes_start_at_once_and_reach_the_correct_total(tmp_path
     processes = [start(path, "counter", f"writer-{number}", 60) for number in range(5)]
     await asyncio.gather(*(finished(process) for process in processes))
 
-    database = Database.open(path)
+    database = open_database(path)
     store = SqliteStore(database, TOPOLOGY, ScaledClock())
     total = await store.get("single", "total")
 
@@ -56,7 +56,7 @@ async def test_five_processes_start_at_once_and_reach_the_correct_total(tmp_path
 
 async def test_consumers_in_several_processes_share_the_messages(tmp_path: Path):
     path = tmp_path / "tracker.db"
-    database = Database.open(path)
+    database = open_database(path)
     SqliteBus(database, TOPOLOGY, ScaledClock())
     consumers = [start(path, "consume", "first", 2) for _ in range(2)]
     producers = [start(path, "pairs", f"producer-{number}", 100) for number in range(2)]
@@ -87,7 +87,7 @@ async def test_killed_writers_lose_nothing_acknowledged_and_double_nothing(tmp_p
         acknowledged[name] = int(complete_lines[-1]) if complete_lines else 0
 
     assert_intact(path)
-    database = Database.open(path)
+    database = open_database(path)
     store = SqliteStore(database, TOPOLOGY, ScaledClock())
     bus = SqliteBus(database, TOPOLOGY, ScaledClock())
     for name, last in acknowledged.items():
@@ -107,7 +107,7 @@ async def test_killed_writers_lose_nothing_acknowledged_and_double_nothing(tmp_p
 
 async def test_killed_consumers_lose_no_message_and_see_none_again_that_they_acknowledged(tmp_path: Path):
     path = tmp_path / "tracker.db"
-    database = Database.open(path)
+    database = open_database(path)
     SqliteBus(database, TOPOLOGY, ScaledClock())
     producers = [start(path, "pairs", name, 8_000) for name in ("a", "b")]
     acknowledged: list[tuple[str, int]] = []
@@ -146,7 +146,7 @@ async def test_killed_consumers_lose_no_message_and_see_none_again_that_they_ack
 
 async def test_a_writer_killed_inside_its_transaction_leaves_no_trace_and_no_lock(tmp_path: Path):
     path = tmp_path / "tracker.db"
-    database = Database.open(path)
+    database = open_database(path)
     store = SqliteStore(database, TOPOLOGY, ScaledClock())
     process = start(path, "stuck", "half", 60)
     assert process.stdout is not None

@@ -9,7 +9,7 @@ from shared.bus.memory import MemoryBus
 from shared.bus.port import Bus, Delivery
 from shared.bus.sqlite import SqliteBus
 from shared.runtime.clock import EventClock
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from tests.contract.harness import START_MS, TOPOLOGY, facts, numbers
 
 SUBSCRIPTIONS = ("first--facts", "second--facts")
@@ -75,7 +75,7 @@ def test_memory_and_sqlite_answer_alike(steps):
 
 
 async def _compare(steps) -> None:
-    clock, database = EventClock(START_MS), Database.open(":memory:")
+    clock, database = EventClock(START_MS), open_database(":memory:")
     drivers = [
         Driver(bus)
         for bus in (
@@ -101,7 +101,7 @@ def test_every_message_is_handled_or_dead_never_lost(steps):
 
 
 async def _account(steps) -> None:
-    clock, database = EventClock(START_MS), Database.open(":memory:")
+    clock, database = EventClock(START_MS), open_database(":memory:")
     driver = Driver(SqliteBus(database, TOPOLOGY, clock))
     for step in steps:
         if step[0] == "pass":

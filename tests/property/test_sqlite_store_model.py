@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 
 from shared.runtime.clock import EventClock
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.sqlite import SqliteStore
 from tests.contract.harness import START_MS, TOPOLOGY
 from tests.support.store_model import compare, operations
@@ -17,6 +17,6 @@ def test_the_store_behaves_like_its_model(steps):
 
 
 async def _compare(steps) -> None:
-    clock, database = EventClock(START_MS), Database.open(":memory:")
+    clock, database = EventClock(START_MS), open_database(":memory:")
     await compare(steps, SqliteStore(database, TOPOLOGY, clock), clock)
     await database.close()

@@ -12,7 +12,7 @@ from shared.domain.timeframe import MINUTE_MS, Timeframe, minute_ms
 from shared.exchanges.venue import VenueRest
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.candles import CandleStore
 from shared.store.pending import PendingStore
 from shared.store.sqlite import SqliteStore
@@ -26,7 +26,7 @@ class Bench:
 
     def __init__(self, limits: Limits = PATIENT, rest: Mapping[str, VenueRest] | None = None) -> None:
         clock, topology = EventClock(0), load_topology()
-        self.store = SqliteStore(Database.open(":memory:"), topology, clock)
+        self.store = SqliteStore(open_database(":memory:"), topology, clock)
         self.bus = MemoryBus(topology, clock)
         self.limits = limits
         self.rest = rest

@@ -15,7 +15,7 @@ from shared.domain.rollup import roll_up
 from shared.domain.timeframe import MINUTE_MS, Timeframe
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 from shared.store.candles import CandleStore
 from shared.store.signals import SignalStore
 from shared.store.sqlite import SqliteStore
@@ -108,7 +108,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.clock = EventClock(START_MS)
         topology = load_topology()
-        self.database = Database.open(":memory:")
+        self.database = open_database(":memory:")
         self.store = SqliteStore(self.database, topology, self.clock)
         self.bus = MemoryBus(topology, self.clock)
         self.candles = CandleStore(self.store)

@@ -20,7 +20,7 @@ from shared.cache.sqlite import SqliteCache
 from shared.domain.signals import Signal
 from shared.runtime.clock import ScaledClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import Database, open_database
 from shared.store.candles import CandleStore
 from shared.store.decisions import DecisionStore
 from shared.store.sqlite import SqliteStore
@@ -120,7 +120,7 @@ class NotifierBench:
 async def notifier_bench(
     server: TelegramServer, path: Path, *, chats: tuple[int, ...] = (CHAT,), timeout_seconds: float = 2.0
 ) -> AsyncIterator[NotifierBench]:
-    database = Database.open(path)
+    database = open_database(path)
     pool = ProcessChartPool()
     bench = NotifierBench(server, database, pool, chats=chats, timeout_seconds=timeout_seconds)
     try:

@@ -15,7 +15,7 @@ import time
 from shared.bus.sqlite import SqliteBus
 from shared.domain.events import SystemEvent
 from shared.runtime.clock import ScaledClock
-from shared.sqlite.database import Database
+from shared.sqlite.database import Database, open_database
 from shared.store.port import Outcome, Write, key_of
 from shared.store.sqlite import SqliteStore
 from tests.contract.harness import TOPOLOGY, a_fact
@@ -72,7 +72,7 @@ async def stuck(database: Database, name: str, count: int) -> None:
 
 async def main() -> None:
     path, role, name, count = sys.argv[1:]
-    database = Database.open(path)
+    database = open_database(path)
     roles = {"pairs": pairs, "counter": counter, "consume": consume, "stuck": stuck}
     await roles[role](database, name, int(count))
     await database.close()

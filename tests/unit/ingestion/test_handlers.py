@@ -21,7 +21,7 @@ from shared.domain.venue_trade import VenueTrade
 from shared.exchanges.feed import FeedClock, FeedConnected, FeedLost, FeedReady, FeedRefused, FeedTrades, Refusal
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 
 NOW_MS = 1_786_310_820_000
 SYMBOL = "BTCUSDT"
@@ -46,7 +46,7 @@ class World:
     """Ingestion with a clock that we move, and a queue that we read."""
 
     def __init__(self, folder: Path, *, spill_bytes_max: int = 1 << 20, queue_max: int = 1000) -> None:
-        self.database = Database.open(":memory:")
+        self.database = open_database(":memory:")
         self.now_ms = 0.0
         self.holes = Holes()
         self.unreadable: list = []

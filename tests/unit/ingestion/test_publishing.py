@@ -18,7 +18,7 @@ from shared.domain.trades import TradeBatch, TradeSource
 from shared.exchanges.feed import Refusal
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import Database
+from shared.sqlite.database import open_database
 
 TOPIC = "raw-tick-data-bybit"
 RAW = f"aggregator--{TOPIC}"
@@ -52,7 +52,7 @@ class FailingBus(SqliteBus):
 
 @pytest.fixture
 def bus():
-    database = Database.open(":memory:")
+    database = open_database(":memory:")
     yield FailingBus(database, load_topology(), EventClock(1_786_310_820_000))
     database.close()
 
