@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import re
-import uuid
 from typing import Any, Final
 
 from telegram import Bot
@@ -21,6 +20,7 @@ from services.notifier.settings import NotifierSettings
 from shared.domain.errors import TransientError
 from shared.runtime.config import load_config
 from shared.runtime.consumer import consume, wait_or_stop
+from shared.runtime.leadership import process_owner
 from shared.runtime.service import ServiceContext, run_service
 from shared.runtime.settings import SettingsError
 
@@ -60,7 +60,7 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
         clock=context.clock,
         chats=chats or (CONSOLE_CHAT,),
         log=context.log,
-        owner=f"{settings.instance_id}/{uuid.uuid4().hex[:8]}",
+        owner=process_owner(settings.instance_id),
         bus=context.bus,
         cache=context.cache,
         charts=ChartService(

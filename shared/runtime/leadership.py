@@ -17,6 +17,11 @@ _RENEWALS_PER_TTL: Final = 3
 Job = Callable[[], Awaitable[None]]
 
 
+def process_owner(instance_id: str) -> str:
+    """The owner of this process's leases: its instance, and a boot whose text rises with every start."""
+    return owner_of(instance_id, f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}")
+
+
 class _Claim:
     """The lease as this process asks for it: under its instance's name and a boot of its own.
 
@@ -27,8 +32,7 @@ class _Claim:
         self.name = name
         self.ttl_ms = ttl_ms
         self._context = context
-        boot = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
-        self._owner = owner_of(context.settings.instance_id, boot)
+        self._owner = process_owner(context.settings.instance_id)
 
     async def acquire(self) -> Lease | None:
         """Take or renew it; None while another holds it or the store cannot be reached."""
