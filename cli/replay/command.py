@@ -148,7 +148,13 @@ async def _write(
     signals = await outputs.write_signals()
     messages = outputs.write_messages(pipeline.messenger)
     outputs.write_refused(refused)
-    return {"candles": candles, "decisions": decisions, "signals": signals, "messages": messages}
+    return {
+        "candles": sum(candles.values()),
+        "candles_by_timeframe": candles,
+        "decisions": decisions,
+        "signals": signals,
+        "messages": messages,
+    }
 
 
 def _progress(trades: Path) -> Progress:
@@ -182,7 +188,7 @@ def _report(summary: dict[str, Any], refused: Sequence[RefusedRow], out: Path) -
         print(f"refused: {place}: {row.reason}: {row.text}", file=sys.stderr)
     if len(refused) > _REFUSED_SHOWN:
         print(f"… and {len(refused) - _REFUSED_SHOWN} more: {out}/refused.jsonl", file=sys.stderr)
-    candles = ", ".join(f"{count} {timeframe}" for timeframe, count in summary["candles"].items())
+    candles = ", ".join(f"{count} {timeframe}" for timeframe, count in summary["candles_by_timeframe"].items())
     print(
         f"{summary['trades']:,} trades -> {candles} candles, {summary['decisions']:,} decisions, "
         f"{summary['signals']} signals, {summary['messages']} messages in {summary['seconds']:.1f} s "
