@@ -50,7 +50,11 @@ async def see_enough(run: Run) -> None:
         return {candle.open_time_ms: candle.revision for candle in await records.candles(LATE_SYMBOL)}
 
     before = await run.platform.read(revisions)
-    run.simulator.fault("late_trade", symbol=LATE_SYMBOL, delay_s=90)
+    # Late enough that its minute is closed here, too: what a killed process had leased comes again after 20 s, which are
+    # ten minutes of this market. Not so late that its minute lies before the start.
+    [first, *_] = await run.platform.read(lambda records: records.decisions(LATE_SYMBOL))
+    age_s = (run.simulator.market_ms() - first.open_time_ms) / 1000
+    run.simulator.fault("late_trade", symbol=LATE_SYMBOL, delay_s=max(90, min(900, age_s / 2)))
 
     async def corrected() -> bool:
         now = await run.platform.read(revisions)
