@@ -57,8 +57,13 @@ async def see_enough(run: Run) -> None:
     run.simulator.fault("late_trade", symbol=LATE_SYMBOL, delay_s=max(90, min(900, age_s / 2)))
 
     async def corrected() -> bool:
-        now = await run.platform.read(revisions)
-        return any(now[minute_ms] > revision for minute_ms, revision in before.items())
+        series = await run.platform.read(lambda records: records.candles(LATE_SYMBOL))
+        risen = any(candle.revision > before.get(candle.open_time_ms, candle.revision) for candle in series)
+        try:
+            # Other minutes may rise, too, while a killed process's messages come again: the late one's must agree.
+            return risen and check_candles(run, {LATE_SYMBOL: series}) > 0
+        except AssertionError:
+            return False
 
     await run.platform.until(corrected, "the late trade's minute to be corrected", 60)
 

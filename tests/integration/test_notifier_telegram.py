@@ -34,7 +34,7 @@ def row_of(bench, event, chat=CHAT):
     return OutboxStore(bench.store).get(str(chat), event.event_id)
 
 
-async def until_row(bench, event, state, timeout_s=10.0, chat=CHAT):
+async def until_row(bench, event, state, timeout_s=30.0, chat=CHAT):
     """The row once it is in the state: the server has seen a call a little before it is recorded."""
     deadline = time.monotonic() + timeout_s
     while (row := await row_of(bench, event, chat)) is None or row.state is not state:

@@ -58,7 +58,7 @@ class Inspection(ABC):
         """Calls in order of arrival, refused ones included; of one method (any case) or of all."""
         return [c for c in self.state().calls if method is None or c.method.lower() == method.lower()]
 
-    def wait_until(self, holds: Callable[[StateView], Any], timeout_s: float = 10.0) -> StateView:
+    def wait_until(self, holds: Callable[[StateView], Any], timeout_s: float = 30.0) -> StateView:
         """Blocks until `holds` is true of a snapshot and returns it. Raises TimeoutError with what there was.
 
         Blocks the caller's thread: in a coroutine whose loop also runs the bot, await `wait_until_async`.
@@ -69,7 +69,7 @@ class Inspection(ABC):
             time.sleep(self.poll_interval_s)
         return view
 
-    async def wait_until_async(self, holds: Callable[[StateView], Any], timeout_s: float = 10.0) -> StateView:
+    async def wait_until_async(self, holds: Callable[[StateView], Any], timeout_s: float = 30.0) -> StateView:
         """As wait_until, for coroutines."""
         deadline = time.monotonic() + timeout_s
         while not holds(view := self.state()):
