@@ -25,20 +25,25 @@ class _Rows:
 
     def write(self, write: Write, now_ms: int) -> Outcome:
         versions = self.versions.get(write.key)
-        revision, fence = (versions[-1][0], versions[-1][2]) if versions else (0, 0)
+        if versions is None:
+            return self._add(write, now_ms)
+        revision, fence = versions[-1][0], versions[-1][2]
         if write.fence is not None and write.fence < fence:
             return Outcome.FENCED
         if write.expected_revision is not None and write.expected_revision != revision:
             return Outcome.CONFLICT
-        version = (revision + 1, write.value, max(fence, write.fence or 0), now_ms)
-        if versions is None:
-            self.versions[write.key] = [version]
-            if self._keys and write.key < self._keys[-1]:
-                self._sorted = False
-            self._keys.append(write.key)
-        else:
-            versions.append(version)
-            del versions[: -self.table.max_versions]
+        versions.append((revision + 1, write.value, max(fence, write.fence or 0), now_ms))
+        del versions[: -self.table.max_versions]
+        return Outcome.WRITTEN
+
+    def _add(self, write: Write, now_ms: int) -> Outcome:
+        """The first revision of a row: most writes of a replay."""
+        if write.expected_revision:
+            return Outcome.CONFLICT
+        self.versions[write.key] = [(1, write.value, write.fence or 0, now_ms)]
+        if self._keys and write.key < self._keys[-1]:
+            self._sorted = False
+        self._keys.append(write.key)
         return Outcome.WRITTEN
 
     def keys_between(self, start: str, end: str) -> list[str]:
