@@ -5,9 +5,10 @@ from typing import Final
 
 import msgspec
 
-from shared.domain.bias import MacroBias
+from shared.domain.bias import Direction, MacroBias
 from shared.domain.candles import Candle
-from shared.domain.checks import check_name, check_time_ms, require
+from shared.domain.checks import check_name, check_price, check_time_ms, require
+from shared.domain.decisions import Condition
 from shared.domain.errors import InvalidValueError
 from shared.domain.identity import event_id
 from shared.domain.signals import Signal, SignalStatus
@@ -107,7 +108,15 @@ class SignalClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class AlertRaised(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A latched condition without a life: text for people, named by strategy, alert and candle."""
+    """A latched condition without a life. Its Decision is that of the same strategy, exchange, symbol, timeframe and candle.
+
+    alert:          key of the rule that fired, `ppo_signal_up` say; a language may have a title for it.
+    side:           NEUTRAL where the rule has none.
+    price:          close of the candle, quote currency; price_decimals: for display, None where not known.
+    values:         what stands beside the title, in this order: indicator values, wick percentages, a level.
+    conditions:     what passed, as in the Decision.
+    text:           a line in English for what values cannot say; may be empty.
+    """
 
     strategy: str
     alert: str
@@ -116,7 +125,24 @@ class AlertRaised(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     timeframe: Timeframe
     candle_open_time_ms: int
     price: float
-    text: str
+    side: Direction = Direction.NEUTRAL
+    price_decimals: int | None = None
+    values: dict[str, float] = msgspec.field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        place = f"alert {self.alert} {self.exchange} {self.symbol}"
+        check_name(self.strategy, "strategy", place)
+        check_name(self.alert, "alert", place)
+        check_name(self.symbol, "symbol", place)
+        check_price(self.price, "price", place)
+        check_time_ms(self.candle_open_time_ms, "candle_open_time_ms", place)
+
+    @property
+    def candle_close_time_ms(self) -> int:
+        """When its candle closed."""
+        return self.candle_open_time_ms + self.timeframe.duration_ms
 
     @property
     def event_id(self) -> str:

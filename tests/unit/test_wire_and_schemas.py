@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from cli.schemas import schema_texts
+from shared.domain.bias import Direction
+from shared.domain.decisions import Condition
 from shared.domain.errors import InvalidValueError
-from shared.domain.events import EVENT_TYPES, CandlesClosed, Event, Severity, SystemEvent
+from shared.domain.events import EVENT_TYPES, AlertRaised, CandlesClosed, Event, Severity, SystemEvent
 from shared.domain.timeframe import Timeframe
 from shared.domain.wire import decode_event, encode_event, event_attributes
 from shared.runtime.topology import load_topology
@@ -80,3 +82,26 @@ def test_an_announcement_refuses_candles_of_another_minute_symbol_or_order():
     ):
         with pytest.raises(InvalidValueError, match=text):
             CandlesClosed(**announcement, candles=candles)
+
+
+def an_alert(**values):
+    given = {"strategy": "scanner", "alert": "ppo_signal_up", "exchange": "bybit-linear", "symbol": "BTCUSDT"}
+    given |= {"timeframe": Timeframe.M15, "candle_open_time_ms": 1_786_300_200_000, "price": 60_000.0}
+    return AlertRaised(**(given | values))
+
+
+def test_an_alert_with_side_values_and_conditions_survives_the_wire_and_an_old_one_still_reads():
+    passed = Condition(name="ppo", value=0.12, threshold=0.0, margin=0.12, passed=True)
+    alert = an_alert(side=Direction.LONG, price_decimals=2, values={"ppo": 0.12}, conditions=(passed,))
+    old = b'{"type":"AlertRaised","strategy":"s","alert":"a","exchange":"e","symbol":"X","timeframe":"15m",'
+    old += b'"candle_open_time_ms":0,"price":1.0,"text":"t"}'
+
+    assert decode_event(encode_event(alert), event_attributes(alert)) == alert
+    assert decode_event(old, {"schema_version": "1"}).side is Direction.NEUTRAL
+    assert an_alert(text="other words").event_id == alert.event_id
+    assert alert.candle_close_time_ms == 1_786_301_100_000
+
+
+def test_an_alert_without_a_price_is_refused_by_name():
+    with pytest.raises(InvalidValueError, match=r"price must be finite and > 0.*ppo_signal_up bybit-linear BTCUSDT"):
+        an_alert(price=float("nan"))
