@@ -2,27 +2,63 @@
 
 Numba fixes a function with an explicit signature to it: a call with other types is a TypeError, never a compilation.
 Numba keys the cached code of a kernel by its own file only, although what it calls in another file is compiled into it.
-A kernel that calls kernels of another file therefore names that file's digest in its own text; a test compares them.
+Here the key also holds a digest of the files of every kernel it calls, directly or not, so that no cache is ever stale.
 """
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any, Final, TypeVar, cast
 
 import numba
+from numba.core.caching import FunctionCache
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _KERNELS: Final[dict[str, Any]] = {}
+_FILES: Final[dict[str, frozenset[str]]] = {}  # by kernel: its own file and those of all it calls
 
 
 def kernel(signature: str) -> Callable[[_Function], _Function]:
     """Compile the function for this signature. No fast-math: the same bits on every run; division by zero gives inf/nan."""
 
     def compile_now(function: _Function) -> _Function:
-        compiled = numba.njit(signature, cache=True, error_model="numpy")(function)
-        _KERNELS[f"{function.__module__}.{function.__name__}"] = compiled
+        plain = cast("FunctionType", function)
+        name = f"{plain.__module__}.{plain.__name__}"
+        files = _FILES[name] = _files_of(plain)
+        compiled: Any = numba.njit(error_model="numpy")(function)
+        if hasattr(compiled, "compile"):  # not where Numba is switched off
+            compiled._cache = _SourcesCache(plain, files)  # noqa: SLF001 - what njit(cache=True) does, with our key
+            compiled.compile(signature)
+            compiled.disable_compile()
+        _KERNELS[name] = compiled
         return cast("_Function", compiled)
 
     return compile_now
+
+
+class _SourcesCache(FunctionCache):
+    """Numba's cache whose key names the sources of all that is compiled in."""
+
+    def __init__(self, function: FunctionType, files: frozenset[str]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]  # so it is in Numba
+        texts = sorted(hashlib.sha256(Path(file).read_bytes()).digest() for file in files)
+        self._sources = hashlib.sha256(b"".join(texts)).hexdigest()
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        return (*super()._index_key(sig, codegen), self._sources)  # type: ignore[no-untyped-call]  # so it is in Numba
+
+
+def _files_of(function: FunctionType) -> frozenset[str]:
+    """The file of the function and those of every kernel it names, as a global or as an attribute of a module."""
+    names = function.__code__.co_names
+    found = {function.__code__.co_filename}
+    for name in names:
+        value = function.__globals__.get(name)
+        called = [getattr(value, item, None) for item in names] if isinstance(value, ModuleType) else [value]
+        for item in called:
+            found |= _FILES.get(f"{getattr(item, '__module__', '')}.{getattr(item, '__name__', '')}", frozenset())
+    return frozenset(found)
 
 
 def kernel_names(module: str = "") -> list[str]:

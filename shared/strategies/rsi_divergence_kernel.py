@@ -11,10 +11,6 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-# Digest of indicators/compiled.py + kernels.py: changing them must change this file, or Numba's cache would keep the old
-# code of what is called from here (see shared/indicators/compiled.py).
-INDICATOR_KERNELS: Final = "3c68216f4abcd658"
-
 # Columns of the result.
 RSI: Final = 0
 VOLUME: Final = 1

@@ -1,14 +1,11 @@
 """rsi_divergence: extremes, divergences, levels, parameters; a row never depends on its neighbours."""
 
-import hashlib
-from pathlib import Path
-
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import shared.indicators
 from shared.domain.bias import Direction
 from shared.domain.decisions import Action
 from shared.domain.errors import InvalidValueError
@@ -132,9 +129,18 @@ def test_an_unknown_strategy_is_refused():
         build_strategy("macd", Timeframe.M1, {})
 
 
-def test_the_strategy_kernel_names_the_indicator_kernels_it_was_built_with():
-    from shared.strategies.rsi_divergence_kernel import INDICATOR_KERNELS
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_the_cached_code_of_a_kernel_is_keyed_by_the_sources_of_all_it_calls():
+    import shared.indicators.kernels
+    from shared.indicators.compiled import _FILES
+    from shared.strategies import rsi_divergence_kernel
 
-    folder = Path(shared.indicators.__file__).parent
-    text = "".join((folder / name).read_text(encoding="utf-8") for name in ("compiled.py", "kernels.py"))
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == INDICATOR_KERNELS
+    files = _FILES["shared.strategies.rsi_divergence_kernel.rsi_divergence_figures"]
+    assert files == {rsi_divergence_kernel.__file__, shared.indicators.kernels.__file__}
+    cache = rsi_divergence_kernel.rsi_divergence_figures._cache
+    assert cache._index_key((), _Codegen())[-1] == cache._sources
+
+
+class _Codegen:
+    def magic_tuple(self):
+        return ()
