@@ -8,10 +8,9 @@ from services.aggregator.feed_watch import FeedWatch
 from services.aggregator.handlers import Aggregator
 from services.aggregator.settings import Settings
 from shared.bus.port import Delivery
-from shared.domain.errors import FencedError, TransientError
-from shared.exchanges.bybit.instruments import REST_URL
-from shared.exchanges.bybit.rest import bybit_rest
-from shared.exchanges.venue import BYBIT_LINEAR, VenueRest
+from shared.domain.errors import FencedError, PermanentError, TransientError
+from shared.exchanges.registry import Venue, venues_among
+from shared.exchanges.venue import VenueRest
 from shared.runtime.config import load_config
 from shared.runtime.consumer import consume, wait_or_stop
 from shared.runtime.leadership import Term, lead
@@ -25,11 +24,21 @@ Context = ServiceContext[Settings]
 
 async def start(context: Context) -> None:
     """Wait for the lease, be the active aggregator while it is held, wait again when it is lost."""
-    rest = _rest(context.settings)
     settings = context.settings
+    config = load_config(settings.tracker_config)
+    venues = venues_among(config.venues)
+    if not venues:
+        raise PermanentError(f"{settings.tracker_config}: venues name none whose trades could be followed")
+    rest = {
+        exchange: venue.make_rest(
+            settings.rest_urls().get(exchange) or config.venues[exchange].rest_url or venue.rest_url
+        )
+        for venue in venues
+        for exchange in (venue.rules.exchange,)
+    }
 
     async def serve(term: Term) -> None:
-        await _Active(context, term, rest).run()
+        await _Active(context, term, venues, rest).run()
 
     try:
         await lead(context, LEASE_NAME, serve, ttl_ms=settings.lease_ttl_ms, retry_seconds=_RETRY_SECONDS)
@@ -38,34 +47,32 @@ async def start(context: Context) -> None:
             await venue.close()
 
 
-def _rest(settings: Settings) -> dict[str, VenueRest]:
-    config = load_config(settings.tracker_config)
-    venue = config.venues.get(BYBIT_LINEAR)
-    if venue is None:
-        return {}
-    return {BYBIT_LINEAR: bybit_rest(settings.rest_url or venue.rest_url or REST_URL)}
-
-
 class _Active:
     """One term of office: its tasks end together when the service stops or the lease is lost."""
 
-    def __init__(self, context: Context, term: Term, rest: dict[str, VenueRest]) -> None:
+    def __init__(self, context: Context, term: Term, venues: Sequence[Venue], rest: dict[str, VenueRest]) -> None:
         self._context = context
         self._settings = settings = context.settings
         self._term = term
         self._over = term.over
         self._work = asyncio.Event()
         self._repair = asyncio.Event()
-        self._feed = FeedWatch(
-            bus=context.bus, clock=context.clock, exchange=BYBIT_LINEAR, budget_seconds=settings.feed_freshness_seconds
-        )
+        self._feeds = {
+            venue.subscription: FeedWatch(
+                bus=context.bus,
+                clock=context.clock,
+                exchange=venue.rules.exchange,
+                budget_seconds=settings.feed_freshness_seconds,
+            )
+            for venue in venues
+        }
         self._aggregator = Aggregator(
             store=context.store,
             bus=context.bus,
             limits=settings.limits(),
             rest=rest,
             fence=term.fence,
-            subscription=settings.subscription,
+            subscription=venues[0].subscription,
         )
 
     async def run(self) -> None:
@@ -87,17 +94,21 @@ class _Active:
         self._repair.set()
 
     async def _consume(self) -> None:
-        await consume(
-            self._context.bus,
-            self._settings.subscription,
-            self._append,
-            stopping=self._over,
-            log=self._context.log,
-            max_messages=self._settings.batches_per_pull_max,
-        )
+        """Every venue's trades, side by side; appending takes turns."""
+        async with asyncio.TaskGroup() as tasks:
+            for subscription in self._feeds:
+                reading = consume(
+                    self._context.bus,
+                    subscription,
+                    self._append,
+                    stopping=self._over,
+                    log=self._context.log,
+                    max_messages=self._settings.batches_per_pull_max,
+                )
+                tasks.create_task(reading)
 
     async def _append(self, deliveries: Sequence[Delivery]) -> None:
-        self._feed.arrived()
+        self._feeds[deliveries[0].subscription].arrived()
         try:
             await self._aggregator.handle(deliveries)
         except FencedError as error:
@@ -164,10 +175,11 @@ class _Active:
 
     async def _watch_feed(self) -> None:
         while not await wait_or_stop(self._over, _LOOK_SECONDS):
-            try:
-                await self._feed.look()
-            except TransientError as error:
-                self._context.log.warning("feed_will_be_told_again", error=str(error))
+            for feed in self._feeds.values():
+                try:
+                    await feed.look()
+                except TransientError as error:
+                    self._context.log.warning("feed_will_be_told_again", error=str(error))
 
     async def _prune(self) -> None:
         while not await wait_or_stop(self._over, self._settings.prune_every_seconds):
@@ -180,10 +192,15 @@ class _Active:
             else:
                 self._context.log.debug("pruned", rows=rows, messages=messages, entries=entries)
 
+    def _feed_status(self) -> dict[str, object]:
+        """Of several feeds the worst."""
+        feeds = [feed.status() for feed in self._feeds.values()]
+        return max(feeds, key=lambda one: (bool(one["feed_blind"]), int(str(one["feed_age_ms"]))))
+
     async def _report(self) -> None:
         clock = self._settings.clock()
         while True:
-            status = {"role": "active", "fence": self._term.fence, **self._feed.status()}
+            status = {"role": "active", "fence": self._term.fence, **self._feed_status()}
             status |= self._aggregator.status(now_market_ms=clock.market_ms(), wall_seconds=clock.wall_seconds)
             await self._context.report_status(status)
             if await wait_or_stop(self._over, self._settings.status_every_seconds):

@@ -3,8 +3,8 @@
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from services.aggregator.core.limits import Limits
-from services.aggregator.handlers import SUBSCRIPTION
 from shared.domain.timeframe import MINUTE_MS
+from shared.exchanges.venue import BINANCE_SPOT, BYBIT_LINEAR
 from shared.runtime.settings import ServiceSettings
 
 _DEFAULT = Limits()
@@ -13,10 +13,10 @@ _DEFAULT = Limits()
 class Settings(ServiceSettings):
     """Limits in market time unless they say otherwise."""
 
-    subscription: str = Field(SUBSCRIPTION, validation_alias="AGGREGATOR_SUBSCRIPTION")
     rest_url: str | None = Field(
         None, validation_alias="BYBIT_REST_URL", description="Overrides the configuration and the venue's own address."
     )
+    binance_rest_url: str | None = Field(None, validation_alias="BINANCE_REST_URL")
     batches_per_pull_max: PositiveInt = Field(200, validation_alias="AGGREGATOR_BATCHES_PER_PULL_MAX")
     hole_timeout_ms: PositiveInt = Field(
         _DEFAULT.hole_timeout_ms,
@@ -46,6 +46,10 @@ class Settings(ServiceSettings):
     )
     prune_every_seconds: PositiveFloat = Field(60.0, validation_alias="PRUNE_EVERY_SECONDS")
     status_every_seconds: PositiveFloat = Field(2.0, validation_alias="STATUS_EVERY_SECONDS")
+
+    def rest_urls(self) -> dict[str, str | None]:
+        """Addresses that replace the configuration's and the venues' own."""
+        return {BYBIT_LINEAR: self.rest_url, BINANCE_SPOT: self.binance_rest_url}
 
     def limits(self) -> Limits:
         """The limits that the cores keep."""

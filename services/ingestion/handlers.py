@@ -8,6 +8,7 @@ import msgspec
 from services.ingestion.core.clock_skew import ClockSkew
 from services.ingestion.core.freshness import Freshness
 from services.ingestion.core.frontier import Frontier
+from services.ingestion.core.id_gaps import IdWatch
 from services.ingestion.core.refill import Hole
 from services.ingestion.core.session import SessionLimits, StreamSession
 from services.ingestion.core.venue_clock import VenueClock
@@ -17,6 +18,7 @@ from shared.domain.errors import InvalidTradeError
 from shared.domain.events import Severity, SystemEvent
 from shared.domain.instruments import Instrument
 from shared.domain.timeframe import minute_ms
+from shared.domain.venue_trade import VenueTrade
 from shared.exchanges.feed import (
     FeedClock,
     FeedConnected,
@@ -36,6 +38,7 @@ class IngestionOptions(msgspec.Struct, frozen=True, kw_only=True):
     first_refill_ms:   market time before a first start that the refill asks for.
     time_refusals_max: so many frames in a row far from the clock mean that the clock was wrong: it starts anew.
     clock_skew_max_ms: market time our clock may lie from the venue's; clock_skew_patience_ms: wall time to be sure.
+    ids_are_consecutive: the venue numbers its trades: a missing number is a lost trade, which is fetched.
     """
 
     exchange: str
@@ -46,6 +49,7 @@ class IngestionOptions(msgspec.Struct, frozen=True, kw_only=True):
     time_refusals_max: int = 20
     clock_skew_max_ms: int = 30_000
     clock_skew_patience_ms: int = 5_000
+    ids_are_consecutive: bool = False
 
 
 class Ingestion:
@@ -77,7 +81,8 @@ class Ingestion:
         self._overflowed = False
         self._time_refusals = 0
         self._reason = "not connected yet"
-        self.sessions = self.connections = self.holes = self.trades = 0
+        self._ids = IdWatch()
+        self.sessions = self.connections = self.holes = self.trades = self.id_gaps = 0
         self.watermark_ms = 0
         subject = f"ingestion#{options.exchange}"
         now_ms = steady_ms()
@@ -187,11 +192,21 @@ class Ingestion:
         for trade in event.trades:
             try:
                 self.trades += session.add(trade)
+                if self._options.ids_are_consecutive:
+                    self._look_for_gap(session, trade)
             except InvalidTradeError as error:
                 reason = f"{error} (topic {event.topic})"
                 self._refuse(Refusal(topic=event.topic, data=msgspec.json.encode(trade), reason=reason), lost=False)
         if session.is_due(self._steady_ms()):
             self._offer(session)
+
+    def _look_for_gap(self, session: StreamSession, trade: VenueTrade) -> None:
+        """A missing id is a trade that the venue did not send us: it is fetched, the session goes on."""
+        gap = self._ids.observe(trade)
+        if gap is not None:
+            self.id_gaps += 1
+            self._log.warning("ids_missing", symbol=gap.symbol, first_id=gap.first_id, end_id=gap.end_id)
+            self._refiller.fill_gap(session.identity, gap, self._instruments[gap.symbol])
 
     def _advance(self, venue_time_ms: int, event: FeedTrades | FeedClock) -> bool:
         """Move the clock; the first time after the acknowledgements begins the session. False: the frame is refused."""
@@ -239,6 +254,7 @@ class Ingestion:
             now_ms=self._steady_ms(),
         )
         self._session = session
+        self._ids = IdWatch()
         self._reason = "the venue's time stands still"
         identity = session.identity
         self._log.info("session_began", session=identity.session, covers_from_ms=identity.covers_from_ms)
@@ -251,7 +267,15 @@ class Ingestion:
         if from_ms is None:  # never seen: the minutes around the start, so that the first candle is whole
             from_ms = minute_ms(max(0, to_ms - self._options.first_refill_ms))
         trades = (known.last_trade,) if known.last_trade is not None else ()
-        return Hole(exchange=self._options.exchange, symbol=symbol, from_ms=from_ms, to_ms=to_ms, known=trades)
+        reached = known.reached.trade_id if known.reached is not None else None
+        return Hole(
+            exchange=self._options.exchange,
+            symbol=symbol,
+            from_ms=from_ms,
+            to_ms=to_ms,
+            known=trades,
+            first_id=reached + 1 if self._options.ids_are_consecutive and isinstance(reached, int) else None,
+        )
 
     def _offer(self, session: StreamSession) -> None:
         batch = session.take(self._steady_ms())

@@ -50,9 +50,7 @@ class IngestionService:
         self.refiller = Refiller(
             rest,
             offer=self.publisher.offer,
-            settle=self._frontier.settle,
-            settle_after=self._frontier.settle_after,
-            last_trade=lambda symbol: self._frontier.of(symbol).last_trade,
+            frontier=self._frontier,
             log=context.log,
             limits=settings.refill_limits,
         )
@@ -69,6 +67,7 @@ class IngestionService:
             first_refill_ms=settings.first_refill_ms,
             freshness_budget_ms=settings.freshness_budget_ms,
             clock_skew_max_ms=settings.clock_skew_limit_ms,
+            ids_are_consecutive=self._rules.ids_are_consecutive,
         )
         ingestion = self.ingestion = Ingestion(
             options,
@@ -157,6 +156,8 @@ class IngestionService:
             "refills_reached": refiller.reached,
             "refills_cut": refiller.cut,
             "refills_failed": refiller.failed,
+            "refilled_trades": refiller.trades,
+            "id_gaps": ingestion.id_gaps,
         }
 
     def _unreadable(self, data: bytes, reason: str) -> None:

@@ -6,15 +6,23 @@ from services.ingestion.core.session import SessionLimits
 from services.ingestion.core.venue_clock import TimeLimits
 from services.ingestion.core.window import WindowLimits
 from services.ingestion.refiller import RefillLimits
-from shared.exchanges.bybit.feed import FeedLimits
+from shared.exchanges.venue import BINANCE_SPOT
+from shared.exchanges.websocket import FeedLimits
 from shared.runtime.settings import ServiceSettings
 
 
 class IngestionSettings(ServiceSettings):
     """Addresses, windows, deadlines, bounds. Times are wall time unless they say market."""
 
+    exchange: str | None = Field(
+        None,
+        validation_alias="INGESTION_EXCHANGE",
+        description="Which of the configuration's venues this process follows; needed where it names several.",
+    )
     websocket_url: str | None = Field(None, validation_alias="BYBIT_WEBSOCKET_URL")
     rest_url: str | None = Field(None, validation_alias="BYBIT_REST_URL")
+    binance_websocket_url: str | None = Field(None, validation_alias="BINANCE_WEBSOCKET_URL")
+    binance_rest_url: str | None = Field(None, validation_alias="BINANCE_REST_URL")
     clock_symbol: str | None = Field(None, validation_alias="INGESTION_CLOCK_SYMBOL")
 
     window_ms: PositiveInt = Field(250, validation_alias="INGESTION_WINDOW_MS")
@@ -44,6 +52,12 @@ class IngestionSettings(ServiceSettings):
     queue_batches_max: PositiveInt = Field(400, validation_alias="INGESTION_QUEUE_BATCHES_MAX")
     spill_bytes_max: PositiveInt = Field(64 * 1024 * 1024, validation_alias="INGESTION_SPILL_BYTES_MAX")
     instruments_seconds_max: PositiveFloat = Field(600.0, validation_alias="INGESTION_INSTRUMENTS_SECONDS_MAX")
+
+    def urls(self, exchange: str) -> tuple[str | None, str | None]:
+        """WebSocket and REST address that replace the configuration's and the venue's own."""
+        if exchange == BINANCE_SPOT:
+            return self.binance_websocket_url, self.binance_rest_url
+        return self.websocket_url, self.rest_url
 
     @property
     def session_limits(self) -> SessionLimits:

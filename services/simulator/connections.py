@@ -83,6 +83,10 @@ class Hub:
         """Topics with at least one subscriber that begin with the prefix."""
         return [topic for topic in self._by_topic if topic.startswith(prefix)]
 
+    def topics_ending(self, suffix: str) -> list[str]:
+        """Topics with at least one subscriber that end with the suffix."""
+        return [topic for topic in self._by_topic if topic.endswith(suffix)]
+
     def publish(self, topic: str, text: str) -> int:
         """Queues a frame for every subscriber; returns how many there are."""
         members = self._by_topic.get(topic, set())

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -9,12 +10,13 @@ import msgspec
 import structlog
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 
+from services.simulator import binance
 from services.simulator.connections import Connection
 from services.simulator.core import wire
 from services.simulator.core.bars import INTERVAL_MINUTES, Bars, interval_start, joined, rolled_up, rows
 from services.simulator.core.faults import FaultOrderError, decode_order
 from services.simulator.core.minute_trades import MINUTE_MS
-from services.simulator.simulation import Simulation, wall_ms
+from services.simulator.simulation import Simulation
 
 _TRADES_DEFAULT, _KLINES_DEFAULT, _INSTRUMENTS_DEFAULT, _LIMIT_MAX = 500, 200, 500, 1000
 _CLOSE_NO_PING = 1000
@@ -80,16 +82,21 @@ def answer(simulation: Simulation, connection: Connection, text: str) -> None:
 
 
 async def serve_client(
-    simulation: Simulation, socket: WebSocket, *, ping_timeout_s: float, frames_queued_max: int
+    simulation: Simulation,
+    socket: WebSocket,
+    *,
+    ping_timeout_s: float,
+    frames_queued_max: int,
+    answer: Callable[[Simulation, Connection, str], None] = answer,
 ) -> None:
     """One client from its connection to its end; it is dropped when it sends no ping for too long."""
-    if wall_ms() < simulation.refuse_until_ms:
+    if simulation.wall_ms() < simulation.refuse_until_ms:
         simulation.counters["refused_connections"] += 1
         await socket.close()
         return
     await socket.accept()
     connection = Connection(socket, frames_queued_max)
-    connection.silent = wall_ms() < simulation.silence_until_ms
+    connection.silent = simulation.wall_ms() < simulation.silence_until_ms
     simulation.hub.add(connection)
     simulation.counters["connections"] += 1
     writer = asyncio.create_task(connection.write())
@@ -213,7 +220,7 @@ def build_app(simulation: Simulation, *, ping_timeout_s: float, frames_queued_ma
     }
 
     async def query(request: Request) -> Response:
-        if wall_ms() < simulation.rest_down_until_ms:
+        if simulation.wall_ms() < simulation.rest_down_until_ms:
             simulation.counters["rest_refused"] += 1
             return Response("Service Unavailable", status_code=HTTPStatus.SERVICE_UNAVAILABLE)
         simulation.counters["rest_requests"] += 1
@@ -242,5 +249,14 @@ def build_app(simulation: Simulation, *, ping_timeout_s: float, frames_queued_ma
     app.add_api_route("/v5/market/{name}", query, methods=["GET"], response_model=None)
     app.add_api_route("/control/faults", order_fault, methods=["POST"], response_model=None)
     app.add_api_route("/control/state", read_state, methods=["GET"], response_model=None)
+
+    async def connect_binance(socket: WebSocket) -> None:
+        # Binance pings its clients; the server library answers for them, so that no silence of theirs is counted.
+        await serve_client(
+            simulation, socket, ping_timeout_s=0, frames_queued_max=frames_queued_max, answer=binance.answer
+        )
+
     app.add_api_websocket_route("/v5/public/linear", connect)
+    app.add_api_websocket_route("/stream", connect_binance)
+    binance.add_routes(app, simulation)
     return app

@@ -2,13 +2,14 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import structlog
 
 from services.simulator.connections import Connection, Hub
-from services.simulator.core import wire
+from services.simulator.core import binance_wire, wire
 from services.simulator.core.bars import interval_start
 from services.simulator.core.clock import MarketClock
 from services.simulator.core.faults import FaultOrder, Schedule
@@ -40,9 +41,17 @@ class Simulation:
     """One market with its clients. Every method runs on the one event loop."""
 
     def __init__(
-        self, market: Market, clock: MarketClock, hub: Hub, *, schedules: list[Schedule], cadence: Cadence
+        self,
+        market: Market,
+        clock: MarketClock,
+        hub: Hub,
+        *,
+        schedules: list[Schedule],
+        cadence: Cadence,
+        wall_ms: Callable[[], float] = wall_ms,
     ) -> None:
         self.market, self.clock, self.hub = market, clock, hub
+        self.wall_ms = wall_ms
         self.counters: Counter[str] = Counter()
         self.refuse_until_ms = self.silence_until_ms = self.rest_down_until_ms = 0.0
         self._schedules, self._cadence = schedules, cadence
@@ -51,12 +60,13 @@ class Simulation:
         self._kline_sent: dict[str, tuple[int, float]] = {}
         self._last_rows: dict[str, wire.Json] = {}
         self._duplicates_pending: Counter[str] = Counter()
+        self._losses_pending: Counter[str] = Counter()
         self._sent_until_ms = self.now_ms()
         self._restore_late_trades()
 
     def now_ms(self) -> int:
         """Market time."""
-        return self.clock.market_ms(wall_ms())
+        return self.clock.market_ms(self.wall_ms())
 
     def step(self) -> None:
         """Sends everything that happened since the last step.
@@ -74,6 +84,7 @@ class Simulation:
                 self.apply(order, at_ms=at_ms)
         self._send_tickers(now_ms)
         self._send_klines(now_ms)
+        self._send_binance_clock(now_ms)
         self._sent_until_ms = now_ms
 
     def greet(self, connection: Connection, topics: list[str]) -> None:
@@ -90,7 +101,7 @@ class Simulation:
         """Carries out a fault; returns how often it took effect. Duplicates wait for the next trade frames."""
         now_ms = self._sent_until_ms if at_ms is None else at_ms
         log.info("fault_ordered", fault=order.fault, symbol=order.symbol, seconds=order.seconds, market_ms=now_ms)
-        until_ms = wall_ms() + order.seconds * 1000
+        until_ms = self.wall_ms() + order.seconds * 1000
         if order.fault == "cut":
             self.refuse_until_ms = max(self.refuse_until_ms, until_ms)
             done = len(self.hub.connections)
@@ -109,6 +120,9 @@ class Simulation:
         elif order.fault == "duplicate":
             self._duplicates_pending[order.symbol] += order.count
             return order.count
+        elif order.fault == "lose":
+            self._losses_pending[order.symbol] += order.count
+            return order.count
         elif order.fault == "late_trade":
             done = sum(self._publish_late(order, now_ms, ordinal) for ordinal in range(order.count))
         else:
@@ -118,7 +132,7 @@ class Simulation:
 
     def state(self) -> dict[str, Any]:
         """What GET /control/state answers."""
-        wall = wall_ms()
+        wall = self.wall_ms()
         return {
             "market_ms": self.now_ms(),
             "sent_until_ms": self._sent_until_ms,
@@ -139,27 +153,63 @@ class Simulation:
         }
 
     def _send_trades(self, after_ms: int, now_ms: int) -> None:
-        frames: list[tuple[int, wire.Json]] = []
+        frames: list[tuple[int, str, str, wire.Json]] = []
         for topic in self.hub.topics("publicTrade."):
             symbol = topic.partition(".")[2]
             for trades in self.market.trades_between(symbol, after_ms, now_ms):
-                frames.extend(wire.trade_frames(self.market.instruments[symbol], trades))
+                made = wire.trade_frames(self.market.instruments[symbol], trades)
+                frames.extend((at_ms, topic, symbol, frame) for at_ms, frame in made)
+        frames.extend(self._binance_frames(after_ms, now_ms))
         frames.sort(key=lambda frame: frame[0])
-        for _, frame in frames:
-            topic, symbol = frame["topic"], frame["data"][-1]["s"]
+        for _, topic, symbol, frame in frames:
+            if topic.startswith("publicTrade."):
+                self._last_rows[symbol] = frame["data"][-1]
+                self.counters["trades"] += len(frame["data"])
+            else:
+                self.counters["trades"] += 1
+            if self._taken(self._losses_pending, symbol):
+                self.counters["lose"] += 1
+                continue
             text = wire.encode(frame)
-            self._last_rows[symbol] = frame["data"][-1]
             self.hub.publish(topic, text)
             self.counters["trade_frames"] += 1
-            self.counters["trades"] += len(frame["data"])
-            for pending in (symbol, ""):
-                if self._duplicates_pending[pending] > 0:
-                    self._duplicates_pending[pending] -= 1
-                    self.hub.publish(topic, text)
-                    self.counters["duplicate"] += 1
+            if self._taken(self._duplicates_pending, symbol):
+                self.hub.publish(topic, text)
+                self.counters["duplicate"] += 1
+
+    def _taken(self, pending: Counter[str], symbol: str) -> bool:
+        """Whether a fault that waits for a frame takes this one."""
+        for name in (symbol, ""):
+            if pending[name] > 0:
+                pending[name] -= 1
+                return True
+        return False
+
+    def _binance_frames(self, after_ms: int, now_ms: int) -> list[tuple[int, str, str, wire.Json]]:
+        frames: list[tuple[int, str, str, wire.Json]] = []
+        for topic in self.hub.topics_ending(binance_wire.TRADE_STREAM):
+            symbol = topic.removesuffix(binance_wire.TRADE_STREAM).upper()
+            if self.market.numbers(symbol) is None:
+                continue
+            instrument = self.market.instruments[symbol]
+            for trades in self.market.trades_between(symbol, after_ms, now_ms):
+                made = (binance_wire.trade_frame(instrument, trades, row) for row in range(trades.at_ms.size))
+                frames.extend((frame["data"]["T"], topic, symbol, frame) for frame in made)
+        return frames
+
+    def _send_binance_clock(self, now_ms: int) -> None:
+        wall = self.wall_ms()
+        for topic in self.hub.topics_ending(binance_wire.CLOCK_STREAM):
+            symbol = topic.removesuffix(binance_wire.CLOCK_STREAM).upper()
+            if self.market.numbers(symbol) is None or wall < self._ticker_due_ms.get(topic, 0.0):
+                continue
+            self._ticker_due_ms[topic] = wall + self._cadence.ticker_ms - 1
+            ticks = self.market.last_price(symbol, now_ms)[0]
+            frame = binance_wire.clock_frame(self.market.instruments[symbol], ticks, now_ms)
+            self.hub.publish(topic, wire.encode(frame))
 
     def _send_tickers(self, now_ms: int) -> None:
-        wall = wall_ms()
+        wall = self.wall_ms()
         for topic in self.hub.topics("tickers."):
             symbol = topic.partition(".")[2]
             if wall < self._ticker_due_ms.get(symbol, 0.0):
@@ -169,7 +219,7 @@ class Simulation:
             self.hub.publish(topic, wire.encode(self._tickers[symbol].advance(self.market, now_ms)))
 
     def _send_klines(self, now_ms: int) -> None:
-        wall = wall_ms()
+        wall = self.wall_ms()
         topics = self.hub.topics("kline.")
         # A topic that had no subscriber for a while begins anew: nobody waits for the bars in between.
         self._kline_sent = {topic: self._kline_sent[topic] for topic in topics if topic in self._kline_sent}

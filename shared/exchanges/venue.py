@@ -15,6 +15,7 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about a venue that code must not guess.
 
     kline_opens_at_previous_close: its kline's open is the previous close, and high and low include it.
+    ids_are_consecutive:           trades of a symbol are numbered 1 by 1, so that a missing number is a lost trade.
     recent_trades_max:             newest trades one REST call gives; no paging when ids are not consecutive.
     """
 
@@ -37,6 +38,12 @@ class VenueRest(Protocol):
     async def recent_trades(self, symbol: str) -> list[VenueTrade]:
         """The newest trades the venue gives, oldest first."""
 
+    async def trades_from(self, symbol: str, trade_id: int) -> list[VenueTrade]:
+        """Trades with this id and the ones after it, oldest first, at most rules.recent_trades_max; empty beyond the newest.
+
+        Only of a venue whose ids are consecutive; others raise PermanentError.
+        """
+
     async def klines(self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int) -> list[Kline]:
         """Closed candles with start <= open time < end, oldest first, paging as needed; the forming one is left out."""
 
@@ -48,3 +55,4 @@ class VenueRest(Protocol):
 
 
 BYBIT_LINEAR: Final = "bybit-linear"
+BINANCE_SPOT: Final = "binance-spot"

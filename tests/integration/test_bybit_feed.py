@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from shared.exchanges.bybit.feed import BybitFeed, FeedLimits
+from shared.exchanges.bybit.feed import BybitFeed
 from shared.exchanges.feed import FeedClock, FeedConnected, FeedEvent, FeedLost, FeedReady, FeedRefused, FeedTrades
+from shared.exchanges.websocket import FeedLimits
 
 LIMITS = FeedLimits(
     ping_seconds=0.3,

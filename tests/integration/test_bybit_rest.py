@@ -10,7 +10,8 @@ import pytest
 
 from shared.domain.errors import PermanentError, TransientError
 from shared.domain.timeframe import Timeframe
-from shared.exchanges.bybit.rest import BybitRest, RestLimits, bybit_rest
+from shared.exchanges.bybit.rest import BybitRest, bybit_rest
+from shared.exchanges.http import RestLimits
 from tests.support.simulator import running_simulator
 
 QUICK = RestLimits(timeout_seconds=0.5, attempts=3, pause_seconds_max=0.05, requests_per_second=200)

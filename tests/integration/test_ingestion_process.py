@@ -104,4 +104,4 @@ async def test_a_wrong_configuration_is_one_line_and_code_two(tmp_path: Path):
     )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
-    assert "venues must name bybit-linear" in done.stderr
+    assert "venues must name one of bybit-linear" in done.stderr

@@ -14,8 +14,9 @@ from services.ingestion.settings import IngestionSettings
 from shared.domain.coverage import SessionCoverage, merged_spans
 from shared.domain.events import SystemEvent
 from shared.domain.trades import TradeBatch, TradeSource
-from shared.exchanges.bybit.feed import BybitFeed, FeedLimits
+from shared.exchanges.bybit.feed import BybitFeed
 from shared.exchanges.bybit.rest import BybitRest
+from shared.exchanges.websocket import FeedLimits
 from shared.runtime.service import ServiceContext, open_context
 from tests.support.simulator import RunningSimulator, running_simulator
 

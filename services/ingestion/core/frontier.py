@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from services.ingestion.core.id_gaps import IdGap
 from shared.domain.errors import InvalidValueError
 from shared.domain.trades import TradeBatch, TradeSource
 
@@ -16,15 +17,23 @@ class KnownTrade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SymbolFrontier(msgspec.Struct, frozen=True, kw_only=True):
-    """covered_to_ms: every trade before it is published, or given up as a hole. last_trade: the newest published."""
+    """covered_to_ms: every trade before it is published, or given up as a hole. last_trade: the newest published.
+
+    reached: the newest published before covered_to_ms, of a venue that numbers its trades: what follows has higher ids.
+    gaps:    ids that were missing in a session and are not filled yet.
+    """
 
     covered_to_ms: int | None = None
     last_trade: KnownTrade | None = None
+    reached: KnownTrade | None = None
+    gaps: tuple[IdGap, ...] = ()
 
 
 _DECODER = msgspec.json.Decoder(dict[str, SymbolFrontier])
 SESSIONS_KEPT = 64
 SYMBOLS_EXPECTED = 64
+GAPS_MAX = 1_000
+AHEAD_MAX = 200_000
 
 
 class Frontier:
@@ -36,7 +45,8 @@ class Frontier:
     def __init__(self) -> None:
         self._symbols: dict[str, SymbolFrontier] = {}
         self._settled: dict[tuple[str, str], None] = {}
-        self._awaited: dict[str, tuple[str, str]] = {}
+        self._awaited: dict[tuple[str, int], tuple[str, str, IdGap | None]] = {}
+        self._ahead: dict[str, list[KnownTrade]] = {}  # published, but not before covered_to_ms
 
     def of(self, symbol: str) -> SymbolFrontier:
         """What is known of the symbol."""
@@ -47,26 +57,58 @@ class Frontier:
         self._settled[(session, symbol)] = None
         self._forget_oldest(self._settled)
 
-    def settle_after(self, refill_session: str, session: str, symbol: str) -> None:
-        """The refill is queued: stream batches queued before it must not count until it is published itself."""
-        self._awaited[refill_session] = (session, symbol)
+    def settle_after(self, refill: TradeBatch, session: str, symbol: str, gap: IdGap | None = None) -> None:
+        """The refill's last batch is queued: stream batches queued before it must not count until it is published itself.
+
+        gap: what it fills inside the session, instead of the hole before it.
+        """
+        self._awaited[refill.session, refill.sequence] = (session, symbol, gap)
         self._forget_oldest(self._awaited)
+
+    def open_gap(self, gap: IdGap) -> None:
+        """Ids are missing: they are asked for, by a later process too, until `close_gap`. The oldest go when too many are."""
+        known = self.of(gap.symbol)
+        if gap not in known.gaps:
+            self._symbols[gap.symbol] = msgspec.structs.replace(known, gaps=(*known.gaps, gap)[-GAPS_MAX:])
+
+    def close_gap(self, gap: IdGap) -> None:
+        """Filled, or given up."""
+        known = self.of(gap.symbol)
+        kept = tuple(one for one in known.gaps if one != gap)
+        self._symbols[gap.symbol] = msgspec.structs.replace(known, gaps=kept)
 
     def published(self, batch: TradeBatch) -> None:
         """A batch is durable on the bus."""
         if batch.source is not TradeSource.STREAM:
-            awaited = self._awaited.pop(batch.session, None)
+            awaited = self._awaited.pop((batch.session, batch.sequence), None)
             if awaited is not None:
-                self.settle(*awaited)
+                session, symbol, gap = awaited
+                self.settle(session, symbol) if gap is None else self.close_gap(gap)
             return
         last = self._last_trades(batch)
         for symbol in batch.symbols:
             known = self.of(symbol)
             covered_to_ms = known.covered_to_ms
+            reached = known.reached
             if (batch.session, symbol) in self._settled and batch.watermark_ms > batch.covers_from_ms:
                 covered_to_ms = max(covered_to_ms or 0, batch.watermark_ms)
+                reached = self._reached(symbol, covered_to_ms, known.reached)
             last_trade = last.get(symbol, known.last_trade)
-            self._symbols[symbol] = SymbolFrontier(covered_to_ms=covered_to_ms, last_trade=last_trade)
+            self._symbols[symbol] = SymbolFrontier(
+                covered_to_ms=covered_to_ms, last_trade=last_trade, reached=reached, gaps=known.gaps
+            )
+
+    def _reached(self, symbol: str, covered_to_ms: int, reached: KnownTrade | None) -> KnownTrade | None:
+        """The newest trade before the time; those after it wait for the next."""
+        ahead = self._ahead.get(symbol)
+        if not ahead:
+            return reached
+        before = [trade for trade in ahead if trade.traded_at_ms < covered_to_ms]
+        if before:
+            self._ahead[symbol] = [trade for trade in ahead if trade.traded_at_ms >= covered_to_ms]
+            newest = max(before, key=_number)
+            reached = newest if reached is None or _number(newest) > _number(reached) else reached
+        return reached
 
     def _forget_oldest(self, kept: dict[Any, Any]) -> None:
         # Before the first batch no symbol is known, but all of them may be settled or awaited.
@@ -81,6 +123,10 @@ class Frontier:
             last = found.get(symbol) or self.of(symbol).last_trade
             if last is None or traded_at_ms >= last.traded_at_ms:
                 found[symbol] = KnownTrade(trade_id=trade_id, traded_at_ms=traded_at_ms)
+            if isinstance(trade_id, int):
+                ahead = self._ahead.setdefault(symbol, [])
+                ahead.append(KnownTrade(trade_id=trade_id, traded_at_ms=traded_at_ms))
+                del ahead[:-AHEAD_MAX]
         return found
 
     def encode(self) -> bytes:
@@ -93,3 +139,7 @@ class Frontier:
             self._symbols = _DECODER.decode(data)
         except msgspec.MsgspecError as error:
             raise InvalidValueError(f"not a stored frontier: {error} (ingestion frontier)") from error
+
+
+def _number(trade: KnownTrade) -> int:
+    return trade.trade_id if isinstance(trade.trade_id, int) else -1

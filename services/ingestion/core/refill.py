@@ -17,6 +17,8 @@ class Hole(msgspec.Struct, frozen=True, kw_only=True):
 
     to_ms: where the new session's promise begins. known: trades published before and after the cut; an answer that
     spans their time must contain them.
+    first_id: of a venue that numbers its trades, the first id that may be missing; None where no trade is known.
+    end_id:   the id after the last missing one, where both ends are known (a gap inside a session).
     """
 
     exchange: str
@@ -24,6 +26,8 @@ class Hole(msgspec.Struct, frozen=True, kw_only=True):
     from_ms: int
     to_ms: int
     known: tuple[KnownTrade, ...] = ()
+    first_id: int | None = None
+    end_id: int | None = None
 
 
 class Refill(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import msgspec
 from services.simulator.core.randomness import generator
 
 FaultName = Literal[
-    "cut", "silence", "rest_down", "duplicate", "conflict", "late_trade",
+    "cut", "silence", "rest_down", "duplicate", "lose", "conflict", "late_trade",
     "malformed", "unknown_symbol", "negative_price", "nan_price", "far_time",
 ]  # fmt: skip
 BAD_FRAMES: tuple[FaultName, ...] = ("malformed", "unknown_symbol", "negative_price", "nan_price", "far_time")

@@ -78,6 +78,19 @@ class GeneratedSource:
             turnover=self._turnover(symbol, day, part) if exact_turnover else plan.volume[part] * plan.close[part],
         )
 
+    def numbers(self, symbol: str) -> IntArray | None:
+        """None: generated ids are Bybit's, which count nothing."""
+        del symbol
+        return None
+
+    def row_after(self, symbol: str, time_ms: int) -> int:
+        """Nothing is numbered here."""
+        raise ValueError(f"generated trades have no numbers (symbol={symbol} time_ms={time_ms})")
+
+    def rows(self, symbol: str, first: int, last: int) -> MinuteTrades:
+        """Nothing is numbered here."""
+        raise ValueError(f"generated trades have no numbers (symbol={symbol} rows={first}..{last})")
+
     def day_bar(self, symbol: str, day: int) -> Bars:
         """One bar for a whole day; kept, because weeks and days of a year are asked for again."""
         key = (symbol, day)

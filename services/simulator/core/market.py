@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from services.simulator.core.bars import INTERVAL_MINUTES, Bars, interval_start, joined, rolled_up, rows
-from services.simulator.core.day_plan import DAY_MINUTES
+from services.simulator.core.day_plan import DAY_MINUTES, IntArray
 from services.simulator.core.instruments import Instrument
 from services.simulator.core.late_trades import LateBook
 from services.simulator.core.minute_trades import MINUTE_MS, MinuteTrades
@@ -32,6 +32,19 @@ class Market:
     def first_minute(self) -> int:
         """No kline begins before this minute."""
         return self._source.first_minute
+
+    def numbers(self, symbol: str) -> IntArray | None:
+        """The ids of the symbol's trades, where they rise with time (a recorded tape); late trades are not among them."""
+        return self._source.numbers(symbol)
+
+    def numbered(self, symbol: str, now_ms: int, from_id: int | None, limit: int | None) -> MinuteTrades:
+        """Trades up to now from an id on, or the newest; at most `limit`. Only of a symbol that has numbers."""
+        numbers = self._source.numbers(symbol)
+        if numbers is None:
+            raise ValueError(f"the trades of this symbol have no numbers (symbol={symbol})")
+        end = self._source.row_after(symbol, now_ms)
+        first = max(0, end - (limit or end)) if from_id is None else int(np.searchsorted(numbers, from_id))
+        return self._source.rows(symbol, first, end if limit is None else min(end, first + limit))
 
     def trades_of(self, symbol: str, minute: int) -> MinuteTrades:
         """All trades of a minute, the late ones included, whether or not they happened yet."""

@@ -133,6 +133,14 @@ def _recorded(symbol: str, column: _Column, shift_ms: int) -> _Recorded:
     )
 
 
+def _numbers(recorded: _Recorded) -> IntArray | None:
+    try:
+        numbers = recorded.ids.astype(np.int64)
+    except ValueError:
+        return None
+    return numbers if bool(np.all(np.diff(numbers) > 0)) else None
+
+
 class TapeSource:
     """Trades of a CSV text in memory; after its end the market stands still.
 
@@ -151,6 +159,7 @@ class TapeSource:
             symbol: _recorded(symbol, columns.pop(symbol), shift_ms) for symbol in sorted(columns)
         }  # popped one by one, so that the text of a symbol is freed before the next is packed
         self._instruments = {symbol: recorded.instrument for symbol, recorded in self._by_symbol.items()}
+        self._numbers = {symbol: _numbers(recorded) for symbol, recorded in self._by_symbol.items()}
         self._first_minute = origin_market_ms // MINUTE_MS
         self.shift_ms = shift_ms
 
@@ -170,8 +179,26 @@ class TapeSource:
         first, last = np.searchsorted(recorded.at_ms, [minute * MINUTE_MS, (minute + 1) * MINUTE_MS])
         if first == last:
             return empty_minute(minute)
-        part = slice(int(first), int(last))
-        previous = recorded.ticks[max(0, int(first) - 2) : int(first)]
+        return self._part(recorded, int(first), int(last), minute)
+
+    def numbers(self, symbol: str) -> IntArray | None:
+        """The recorded ids; None for an unknown symbol and for a tape whose ids do not rise with time."""
+        return self._numbers.get(symbol)
+
+    def row_after(self, symbol: str, time_ms: int) -> int:
+        """The place behind the newest trade at this time."""
+        return int(np.searchsorted(self._by_symbol[symbol].at_ms, time_ms, side="right"))
+
+    def rows(self, symbol: str, first: int, last: int) -> MinuteTrades:
+        """Recorded trades by their place."""
+        recorded = self._by_symbol[symbol]
+        if first >= last:
+            return empty_minute(self._first_minute)
+        return self._part(recorded, first, last, int(recorded.at_ms[first]) // MINUTE_MS)
+
+    def _part(self, recorded: _Recorded, first: int, last: int, minute: int) -> MinuteTrades:
+        part = slice(first, last)
+        previous = recorded.ticks[max(0, first - 2) : first]
         ticks = recorded.ticks[part]
         rising = bool(previous.size == 0 or previous[-1] >= previous[0])
         before = int(previous[-1]) if previous.size else int(ticks[0])

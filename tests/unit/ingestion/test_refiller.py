@@ -81,9 +81,7 @@ async def refill(queue: Queue, rest: Answers, hole: Hole = HOLE) -> None:
     refiller = Refiller(
         rest,  # type: ignore[arg-type]  # only what a refill asks for
         offer=queue.offer,
-        settle=queue.frontier.settle,
-        settle_after=queue.frontier.settle_after,
-        last_trade=lambda symbol: None,
+        frontier=queue.frontier,
         log=structlog.get_logger(),
         limits=RefillLimits(seconds_max=0.3),
     )
