@@ -3,13 +3,19 @@
 Importing this package imports no Numba: services that only draw a chart use `plain` and stay small.
 """
 
+from importlib import import_module
+from typing import Final
+
+FAMILIES: Final = ("averages", "extremes", "levels", "momentum", "trend", "volatility", "volume")
+
 
 def warm_up() -> list[str]:
     """Load (or, with a cold cache, compile) every indicator kernel; returns their names. Imports Numba."""
-    from shared.indicators import kernels
     from shared.indicators.compiled import kernel_names
 
-    return kernel_names(kernels.__name__)
+    for family in FAMILIES:
+        import_module(f"shared.indicators.kernels.{family}")
+    return kernel_names("shared.indicators.kernels.")
 
 
 def compilations() -> int:

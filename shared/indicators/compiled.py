@@ -19,14 +19,17 @@ _KERNELS: Final[dict[str, Any]] = {}
 _FILES: Final[dict[str, frozenset[str]]] = {}  # by kernel: its own file and those of all it calls
 
 
-def kernel(signature: str) -> Callable[[_Function], _Function]:
-    """Compile the function for this signature. No fast-math: the same bits on every run; division by zero gives inf/nan."""
+def kernel(signature: str, *, inline: bool = False) -> Callable[[_Function], _Function]:
+    """Compile the function for this signature. No fast-math: the same bits on every run; division by zero gives inf/nan.
+
+    inline: for a step that other kernels take once per candle: its code becomes part of theirs.
+    """
 
     def compile_now(function: _Function) -> _Function:
         plain = cast("FunctionType", function)
         name = f"{plain.__module__}.{plain.__name__}"
         files = _FILES[name] = _files_of(plain)
-        compiled: Any = numba.njit(error_model="numpy")(function)
+        compiled: Any = numba.njit(error_model="numpy", forceinline=inline)(function)
         if hasattr(compiled, "compile"):  # not where Numba is switched off
             compiled._cache = _SourcesCache(plain, files)  # noqa: SLF001 - what njit(cache=True) does, with our key
             compiled.compile(signature)

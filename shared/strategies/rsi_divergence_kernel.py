@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING, Final
 
 from shared.indicators.compiled import kernel
-from shared.indicators.kernels import is_swing, sma, wilder_rsi
+from shared.indicators.kernels.averages import sma
+from shared.indicators.kernels.levels import is_swing
+from shared.indicators.kernels.momentum import wilder_rsi
 
 if TYPE_CHECKING:
     import numpy as np

@@ -131,12 +131,12 @@ def test_an_unknown_strategy_is_refused():
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 def test_the_cached_code_of_a_kernel_is_keyed_by_the_sources_of_all_it_calls():
-    import shared.indicators.kernels
     from shared.indicators.compiled import _FILES
+    from shared.indicators.kernels import averages, levels, momentum
     from shared.strategies import rsi_divergence_kernel
 
     files = _FILES["shared.strategies.rsi_divergence_kernel.rsi_divergence_figures"]
-    assert files == {rsi_divergence_kernel.__file__, shared.indicators.kernels.__file__}
+    assert files == {module.__file__ for module in (rsi_divergence_kernel, averages, levels, momentum)}
     cache = rsi_divergence_kernel.rsi_divergence_figures._cache
     assert cache._index_key((), _Codegen())[-1] == cache._sources
 
