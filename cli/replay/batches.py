@@ -1,14 +1,16 @@
 """A tape's chunks as the batches an ingestion would have published: event time decides, row by row.
 
-The watermark after a row is the greatest event_time read so far minus the lateness. A batch ends at the row that lifts
-the watermark over a minute's end, so that what closes, and which trade comes late, does not depend on chunk sizes.
+The watermark after a row is the greatest event_time read so far minus the lateness; a step is a row that lifts it over a
+minute's end. A chunk in which nothing depends on where it is cut (no trade comes late, early or twice) is one batch; any
+other is cut at every step. So what closes, and which trade comes late, does not depend on chunk sizes.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from cli.replay import kernel
 from cli.replay.reader import EMPTY_CHUNK, TapeChunk, TapeReader
 from shared.domain.timeframe import MINUTE_MS, minute_ms
 from shared.domain.trades import IntColumn, TradeBatch, TradeSource
@@ -16,6 +18,13 @@ from shared.domain.trades import IntColumn, TradeBatch, TradeSource
 LATENESS_MS: Final = 3_000
 SESSION: Final = "replay"
 _POWERS_OF_TEN: Final = np.array([10**exponent for exponent in range(19)], dtype=np.int64)
+
+
+class Cut(NamedTuple):
+    """A batch, and the watermark after each of its steps and at its end: minutes close at one after the other."""
+
+    batch: TradeBatch
+    watermarks_ms: list[int]
 
 
 class BatchMaker:
@@ -32,6 +41,8 @@ class BatchMaker:
         self._last_trade_ms = 0
         self._price_scales: list[int] = []
         self._quantity_scales: list[int] = []
+        self._last_ids = np.full(kernel.SYMBOLS_MAX, np.iinfo(np.int64).min)
+        self._last_texts: set[str] = set()
         self.trade_count = 0
         self.watermark_ms = 0
 
@@ -40,15 +51,15 @@ class BatchMaker:
         """Open time of the tape's last minute; 0 for a tape without trades."""
         return minute_ms(self._last_trade_ms)
 
-    def batches(self) -> Iterator[TradeBatch]:
+    def cuts(self) -> Iterator[Cut]:
         """Every trade of the tape; at the end an empty batch that vouches for all but the last minute."""
         for chunk in self._reader.chunks():
             yield from self._of_chunk(chunk)
         if self.trade_count:
             self.watermark_ms = max(self.watermark_ms, self.last_minute_ms)
-            yield self._batch(EMPTY_CHUNK, slice(0, 0))
+            yield Cut(self._batch(EMPTY_CHUNK, slice(0, 0)), [self.watermark_ms])
 
-    def _of_chunk(self, chunk: TapeChunk) -> Iterator[TradeBatch]:
+    def _of_chunk(self, chunk: TapeChunk) -> Iterator[Cut]:
         if not self._started_at_ms:
             self._started_at_ms = int(chunk.event_time_ms[0])
             # The recording began somewhere inside this minute: it is never vouched for. A first trade far from its event
@@ -61,15 +72,37 @@ class BatchMaker:
         minute = (newest_ms - self.lateness_ms) // MINUTE_MS
         before = (self._event_time_max_ms - self.lateness_ms) // MINUTE_MS
         crossings = np.flatnonzero(np.diff(minute, prepend=before if self._event_time_max_ms else minute[0])) + 1
+        steps = [*crossings.tolist(), len(minute)]
+        if self._is_regular(chunk, newest_ms, minute):
+            watermarks = np.maximum(newest_ms[np.array(steps) - 1] - self.lateness_ms, 0).tolist()
+            yield self._cut(chunk, newest_ms, slice(0, len(minute)), watermarks)
+            return
         start = 0
-        for end in [*crossings.tolist(), len(minute)]:
+        for end in steps:
             if end > start:
-                self._event_time_max_ms = int(newest_ms[end - 1])
-                self.watermark_ms = max(0, self._event_time_max_ms - self.lateness_ms)
-                self._last_trade_ms = max(self._last_trade_ms, int(chunk.trade_time_ms[start:end].max()))
-                self.trade_count += end - start
-                yield self._batch(chunk, slice(start, end))
+                yield self._cut(chunk, newest_ms, slice(start, end), None)
             start = end
+
+    def _cut(self, chunk: TapeChunk, newest_ms: IntColumn, rows: slice, watermarks_ms: list[int] | None) -> Cut:
+        self._event_time_max_ms = int(newest_ms[rows.stop - 1])
+        self.watermark_ms = max(0, self._event_time_max_ms - self.lateness_ms)
+        self._last_trade_ms = max(self._last_trade_ms, int(chunk.trade_time_ms[rows].max()))
+        self.trade_count += rows.stop - rows.start
+        return Cut(self._batch(chunk, rows), [self.watermark_ms] if watermarks_ms is None else watermarks_ms)
+
+    def _is_regular(self, chunk: TapeChunk, newest_ms: IntColumn, minute: IntColumn) -> bool:
+        """Whether the chunk may be one batch: every id is new, no trade is late or ahead of the tape's own clock."""
+        fresh = self._has_new_ids(chunk.trade_id, chunk.symbol_index)  # asked for every chunk: it remembers them
+        open_minute = np.concatenate([minute[:1], minute[:-1]])  # of the watermark before each row
+        in_time = bool((chunk.trade_time_ms // MINUTE_MS >= open_minute).all())
+        return fresh and in_time and bool((chunk.trade_time_ms <= newest_ms + self.lateness_ms).all())
+
+    def _has_new_ids(self, ids: Any, symbol_index: IntColumn) -> bool:
+        if ids.dtype != object:
+            return bool(kernel.ids_rise(ids, symbol_index, self._last_ids))
+        texts = set(ids.tolist())
+        known, self._last_texts = self._last_texts, texts
+        return len(texts) == len(ids) and known.isdisjoint(texts)
 
     def _batch(self, chunk: TapeChunk, rows: slice) -> TradeBatch:
         symbols = tuple(self._reader.symbols[: len(self._price_scales)])

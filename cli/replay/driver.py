@@ -58,17 +58,19 @@ class Pipeline:
     async def run(self, maker: BatchMaker, on_batch: Callable[[], None]) -> None:
         """Feed every batch; at the end close what is open, up to the tape's last minute."""
         await self._engine.start([])
-        batches = maker.batches()
+        cuts = maker.cuts()
         while True:
             with self._timed("decode"):
-                batch = next(batches, None)
-            if batch is None:
+                cut = next(cuts, None)
+            if cut is None:
                 break
-            self.clock.now_ms = batch.watermark_ms + maker.lateness_ms
             with self._timed("aggregate"):
-                await self._aggregator.append([batch])
-                await self._aggregator.close_minutes()
-            await self._pump()
+                await self._aggregator.append([cut.batch])
+            for watermark_ms in cut.watermarks_ms:
+                self.clock.now_ms = watermark_ms + maker.lateness_ms
+                with self._timed("aggregate"):
+                    await self._aggregator.close_minutes(before_ms=watermark_ms)
+                await self._pump()
             on_batch()
         if maker.trade_count:
             with self._timed("aggregate"):

@@ -194,3 +194,16 @@ def scan_rows(  # noqa: C901, PLR0912, PLR0915 - one pass over the bytes; splitt
             position = cursor
             field, code = 0, GOOD
     return row, position, symbol_count, ids_kind
+
+
+@njit(cache=True, nogil=True)
+def ids_rise(ids: Any, symbol_index: Any, last_ids: Any) -> bool:
+    """Whether every id is above all earlier ones of its symbol; `last_ids`, the highest per symbol, is brought up to date."""
+    rising = True
+    for row in range(len(ids)):
+        symbol = symbol_index[row]
+        if ids[row] > last_ids[symbol]:
+            last_ids[symbol] = ids[row]
+        else:
+            rising = False
+    return rising

@@ -10,7 +10,8 @@ from services.aggregator.core.coverage import SeriesKey
 from services.aggregator.core.identities import Conflict, settle_move
 from services.aggregator.state import State
 from shared.domain.coverage import SessionCoverage
-from shared.domain.minute_trades import MinuteTrades, split_by_minute
+from shared.domain.minute_trades import MinuteTrades
+from shared.domain.splitting import split_by_minute
 from shared.domain.timeframe import MINUTE_MS, minute_ms
 from shared.domain.trades import TradeBatch
 from shared.store.pending import MarkKind, MinuteKey

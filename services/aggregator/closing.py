@@ -23,10 +23,10 @@ class Closer:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def close_some(self, *, through_ms: int | None = None) -> bool:
+    async def close_some(self, *, through_ms: int | None = None, before_ms: int | None = None) -> bool:
         """Close one chunk of minutes; False when none is left that can close."""
         state = self._state
-        closes = state.builder.plan_closes(through_ms=through_ms)
+        closes = state.builder.plan_closes(through_ms=through_ms, before_ms=before_ms)
         if not closes:
             return False
         # Also for minutes without trades: a candle stored but not announced must be found again after a kill.

@@ -8,7 +8,7 @@ import msgspec
 
 from services.aggregator.conflicts import report_in_minute
 from services.aggregator.core.candle_builder import MinuteClose, fold_all, make_candle
-from services.aggregator.core.series import Series
+from services.aggregator.core.series import NOTHING, Series, Taken
 from services.aggregator.state import CANDLES_TOPIC, State
 from shared.domain.candles import Candle, CandleQuality
 from shared.domain.events import CandleCorrected
@@ -77,7 +77,7 @@ class _Correction:
             quality = state.builder.evidence_of_closed(series, minute, current)
             kline = series.klines.get(minute) if quality is CandleQuality.REPAIRED_KLINE else None
             pieces = tape[minute].counted() if minute in tape else []
-            correction._closes[minute] = MinuteClose(minute, series, pieces, quality, kline)
+            correction._closes[minute] = MinuteClose(minute, series, Taken(pieces, None), quality, kline)
         folded = fold_all(list(correction._closes.values()))
         correction._folded = {minute: one for (_, minute), one in folded.items()}
         correction.conflicts = {minute: one.conflicts for minute, one in correction._folded.items() if one.conflicts}
@@ -119,7 +119,7 @@ class _Correction:
         close = self._closes.get(minute)
         if close is None:
             quality = self._state.builder.evidence_of_closed(self._series, minute, current)
-            close = MinuteClose(minute, self._series, [], quality, None)
+            close = MinuteClose(minute, self._series, NOTHING, quality, None)
         if close.quality is CandleQuality.REPAIRED_KLINE and close.kline is None:
             return None  # the venue's own candle stands until coverage proves better
         previous = self.changed.get(minute - MINUTE_MS) or await self._stored(minute - MINUTE_MS)

@@ -67,16 +67,18 @@ class Aggregator:
             await self._appender.append(batches)
         crash_point("aggregator.appended")
 
-    async def close_minutes(self) -> None:
-        """Correct what is late, close what the watermark allows, announce both."""
-        await self._close(None)
+    async def close_minutes(self, *, before_ms: int | None = None) -> None:
+        """Correct what is late, close what the watermark allows, announce both. before_ms: as if no watermark had passed
+        this time yet; a replay appends many minutes at once and closes them one by one, each at its own time.
+        """
+        await self._close(None, before_ms)
 
     async def finish(self, through_ms: int) -> None:
         """The end of a replay: close every open minute up to the one that contains the time, uncovered ones as partial."""
         await self._close(None)
         await self._close(minute_ms(through_ms))
 
-    async def _close(self, through_ms: int | None) -> None:
+    async def _close(self, through_ms: int | None, before_ms: int | None = None) -> None:
         async with self._state.close_lock:
             async with self._append_lock:
                 await self._ensure_recovered()
@@ -85,7 +87,7 @@ class Aggregator:
                 more = True
                 while more:
                     corrected = await self._corrector.correct_some()
-                    more = await self._closer.close_some(through_ms=through_ms) or corrected
+                    more = await self._closer.close_some(through_ms=through_ms, before_ms=before_ms) or corrected
             except BaseException:
                 self._recovered = False  # memory may be ahead of the store
                 raise

@@ -8,7 +8,6 @@ Many minutes are folded in one call, column by column.
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import chain
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.domain.decimals import decimal_of_units
-from shared.domain.minute_trades import COLUMN_NAMES, MinuteTrades
+from shared.domain.minute_trades import BUYER, ID, PRICE, QUANTITY, SEQUENCE, TIE, TIME, Figures, MinuteTrades
 from shared.domain.trades import IntColumn
 
 _LIMB_BITS: Final = 24
@@ -24,9 +23,6 @@ _LIMB_MASK: Final = (1 << _LIMB_BITS) - 1
 _SEQUENCE_BITS: Final = 44  # batches of a session: enough for a million years of quarter seconds
 _INT64_END: Final = 1 << 63
 _ROWS_MAX: Final = 1 << (63 - 2 * _LIMB_BITS)  # so many limb products add up inside an int64
-
-
-_COLUMNS_OF: Final = attrgetter(*COLUMN_NAMES)
 
 
 class FoldedMinute(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +47,19 @@ class _Rows(NamedTuple):
 
     def take(self, index: Any) -> "_Rows":
         return _Rows(self.group[index], self.arrival[index], {k: v[index] for k, v in self.columns.items()})
+
+
+def folded_of(figures: Figures, price_scale: int, quantity_scale: int) -> FoldedMinute:
+    """The minute whose trades amount to these figures."""
+    return FoldedMinute(
+        open=figures.open,
+        high=figures.high,
+        low=figures.low,
+        close=figures.close,
+        volume=decimal_of_units(figures.volume_units, quantity_scale),
+        quote_volume=decimal_of_units(figures.quote_units, price_scale + quantity_scale),
+        trade_count=figures.trade_count,
+    )
 
 
 def fold_minutes(groups: Sequence[Sequence[MinuteTrades]]) -> list[FoldedMinute]:
@@ -107,12 +116,18 @@ def _scales(group: Sequence[MinuteTrades]) -> tuple[int, int]:
 def _gather(groups: Sequence[Sequence[MinuteTrades]], scales: list[tuple[int, int]]) -> _Rows:
     # A minute of many symbols comes in thousands of pieces: each is touched as few times as can be.
     pieces = list(chain.from_iterable(groups))
-    lengths = [len(piece.price) for piece in pieces]
+    rows = np.concatenate([piece.rows for piece in pieces], axis=1)
+    lengths = [len(piece) for piece in pieces]
     sizes = [len(group) for group in groups]
-    gathered = zip(*map(_COLUMNS_OF, pieces), strict=True)
-    columns = {name: np.concatenate(arrays) for name, arrays in zip(COLUMN_NAMES, gathered, strict=True)}
-    if columns["trade_id"].dtype == object and any(piece.trade_id.dtype != object for piece in pieces):
-        columns["trade_id"] = _text_ids(columns["trade_id"])
+    columns: dict[str, npt.NDArray[Any]] = {
+        "trade_id": _ids(pieces, rows),
+        "price": rows[PRICE].view(np.float64),
+        "quantity_units": rows[QUANTITY],
+        "traded_at_ms": rows[TIME],
+        "taker_is_buyer": rows[BUYER],
+        "venue_sequence": rows[SEQUENCE],
+        "tie_rank": rows[TIE],
+    }
     quantity_scale = np.array([piece.quantity_scale for piece in pieces])
     steps = np.repeat(np.array([scale[1] for scale in scales]), sizes) - quantity_scale
     if steps.any():
@@ -138,10 +153,12 @@ def _arrivals(pieces: Sequence[MinuteTrades], lengths: list[int]) -> IntColumn:
     return arrivals
 
 
-def _text_ids(ids: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _ids(pieces: Sequence[MinuteTrades], rows: IntColumn) -> npt.NDArray[Any]:
     """Numbers and texts do not compare: where some pieces have texts, all are compared as texts."""
-    texts = np.empty(len(ids), dtype=object)
-    texts[:] = [str(value) for value in ids.tolist()]
+    if all(piece.texts is None for piece in pieces):
+        return rows[ID]
+    texts = np.empty(rows.shape[1], dtype=object)
+    texts[:] = [str(value) for piece in pieces for value in piece.trade_id.tolist()]
     return texts
 
 

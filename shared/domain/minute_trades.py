@@ -1,19 +1,50 @@
 """The trades of one symbol in one minute, as one batch brought them: the unit the tape stores and the fold reads."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Self
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from shared.domain.timeframe import MINUTE_MS
 from shared.domain.trades import BoolColumn, FloatColumn, IdColumn, IntColumn, TradeBatch, TradeSource
+
+Rows = npt.NDArray[np.int64]
+# The rows of `MinuteTrades.rows`; a price is kept as the bits of its float64.
+ID, PRICE, QUANTITY, TIME, BUYER, SEQUENCE, TIE = range(7)
+ROW_COUNT: Final = 7
+COLUMN_NAMES: Final = tuple(name for name, _ in TradeBatch.COLUMNS if name != "symbol_index")
+
+
+class Figures(msgspec.Struct, frozen=True, gc=False):
+    """What distinct trades of one minute amount to, in a form that two sets of them can be added up in (see `merged`).
+
+    first, last:  (traded_at_ms, venue_sequence, tie_rank) of the trades that open and close; no two trades have the same.
+    volume_units: in steps of the pieces' quantity scale; quote_units: in steps of price scale + quantity scale.
+    id_low, id_high: range of the ids where they are integers; 0, -1 where they are texts.
+    """
+
+    open: float
+    high: float
+    low: float
+    close: float
+    trade_count: int
+    volume_units: int
+    quote_units: int
+    first: tuple[int, int, int]
+    last: tuple[int, int, int]
+    id_low: int
+    id_high: int
 
 
 class MinuteTrades(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One batch's trades of one symbol in one minute; columns as in TradeBatch, never empty.
+    """One batch's trades of one symbol in one minute; never empty.
 
-    sequences: None for one batch's trades; where several batches of a session were `joined`, each row's batch number.
+    rows:      int64 of shape (7, n): id, bits of the price, quantity, time, buyer, venue sequence, tie rank; column i is one
+               trade. The properties show them as the columns of TradeBatch.
+    texts:     the ids where they are texts (their row is 0 then), else None.
+    sequences: None for one batch's trades; where several batches of a session were `joined`, each trade's batch number.
+    figures:   what the trades amount to, where that was found while they were split and no id repeats; else None.
     """
 
     exchange: str
@@ -25,32 +56,111 @@ class MinuteTrades(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     source: TradeSource
     price_scale: int
     quantity_scale: int
-    trade_id: IdColumn
-    price: FloatColumn
-    quantity_units: IntColumn
-    traded_at_ms: IntColumn
-    taker_is_buyer: BoolColumn
-    venue_sequence: IntColumn
-    tie_rank: IntColumn
+    rows: Rows
+    texts: IdColumn | None = None
     sequences: IntColumn | None = None
+    figures: Figures | None = None
+
+    @classmethod
+    def of_columns(cls, columns: dict[str, Any], **header: Any) -> Self:
+        """From columns as in TradeBatch, all of one length."""
+        texts = columns["trade_id"] if columns["trade_id"].dtype == object else None
+        return cls(rows=rows_of_columns(columns), texts=texts, **header)
 
     def __len__(self) -> int:
-        return len(self.price)
+        return self.rows.shape[1]
+
+    @property
+    def trade_id(self) -> IdColumn:
+        """int64 where every id is an integer, else str objects."""
+        return self.rows[ID] if self.texts is None else self.texts
+
+    @property
+    def price(self) -> FloatColumn:
+        """Quote currency per unit of base."""
+        return self.rows[PRICE].view(np.float64)
+
+    @property
+    def quantity_units(self) -> IntColumn:
+        """Base currency in steps of 10^-quantity_scale."""
+        return self.rows[QUANTITY]
+
+    @property
+    def traded_at_ms(self) -> IntColumn:
+        """Exchange clock."""
+        return self.rows[TIME]
+
+    @property
+    def taker_is_buyer(self) -> BoolColumn:
+        """The aggressor's side."""
+        return self.rows[BUYER] != 0
+
+    @property
+    def venue_sequence(self) -> IntColumn:
+        """The venue's own order."""
+        return self.rows[SEQUENCE]
+
+    @property
+    def tie_rank(self) -> IntColumn:
+        """Place among trades with equal time and venue sequence."""
+        return self.rows[TIE]
 
     @property
     def arrival(self) -> tuple[int, str, int]:
         """Which of two trades with one id counts: the lower (session start, session, sequence)."""
         return (self.session_started_at_ms, self.session, self.sequence)
 
-    def without(self, trade_ids: Sequence[object]) -> "MinuteTrades | None":
+    def picked(self, columns: Any) -> Self:
+        """The same with some of the trades: a slice, mask or index of them."""
+        return msgspec.structs.replace(
+            self,
+            rows=self.rows[:, columns],
+            texts=None if self.texts is None else self.texts[columns],
+            sequences=None if self.sequences is None else self.sequences[columns],
+            figures=None,
+        )
+
+    def without(self, trade_ids: Sequence[object]) -> Self | None:
         """The same without the named trades; None when nothing is left."""
         keep = ~np.isin(self.trade_id, np.array(trade_ids, dtype=self.trade_id.dtype))
-        if not keep.any():
-            return None
-        return msgspec.structs.replace(self, **{name: getattr(self, name)[keep] for name in COLUMN_NAMES})
+        return self.picked(keep) if keep.any() else None
 
 
-COLUMN_NAMES = tuple(name for name, _ in TradeBatch.COLUMNS if name != "symbol_index")
+def rows_of_columns(columns: dict[str, Any]) -> Rows:
+    """Columns as in TradeBatch, trade_id to tie_rank, as the rows of a MinuteTrades; text ids become 0."""
+    rows: Rows = np.empty((ROW_COUNT, len(columns["price"])), dtype=np.int64)
+    rows[ID] = 0 if columns["trade_id"].dtype == object else columns["trade_id"]
+    rows[PRICE] = np.asarray(columns["price"], dtype=np.float64).view(np.int64)
+    rows[QUANTITY] = columns["quantity_units"]
+    rows[TIME] = columns["traded_at_ms"]
+    rows[BUYER] = columns["taker_is_buyer"]
+    rows[SEQUENCE] = columns["venue_sequence"]
+    rows[TIE] = columns["tie_rank"]
+    return rows
+
+
+def merged(one: Figures, other: Figures) -> Figures | None:
+    """The figures of both sets of trades together; None where an id or a place in the market's order may stand in both.
+
+    Integer ids are compared by their ranges. Text ids the caller compares.
+    """
+    if one.id_low <= other.id_high and other.id_low <= one.id_high:
+        return None
+    if one.first == other.first or one.last == other.last or one.first == other.last or one.last == other.first:
+        return None
+    return Figures(
+        one.open if one.first < other.first else other.open,
+        max(one.high, other.high),
+        min(one.low, other.low),
+        one.close if one.last > other.last else other.close,
+        one.trade_count + other.trade_count,
+        one.volume_units + other.volume_units,
+        one.quote_units + other.quote_units,
+        min(one.first, other.first),
+        max(one.last, other.last),
+        min(one.id_low, other.id_low),
+        max(one.id_high, other.id_high),
+    )
 
 
 def joined(pieces: Sequence[MinuteTrades]) -> list[MinuteTrades]:
@@ -60,14 +170,23 @@ def joined(pieces: Sequence[MinuteTrades]) -> list[MinuteTrades]:
     """
     alike: dict[tuple[object, ...], list[MinuteTrades]] = {}
     for piece in pieces:
-        kind = (piece.session, piece.source, piece.price_scale, piece.quantity_scale, piece.trade_id.dtype == object)
+        kind = (piece.session, piece.source, piece.price_scale, piece.quantity_scale, piece.texts is None)
         alike.setdefault(kind, []).append(piece)
     return [_join(group) if len(group) > 1 else group[0] for group in alike.values()]
 
 
 def _join(pieces: list[MinuteTrades]) -> MinuteTrades:
-    columns = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in COLUMN_NAMES}
-    return msgspec.structs.replace(pieces[0], sequences=np.concatenate([_sequences(one) for one in pieces]), **columns)
+    return msgspec.structs.replace(
+        pieces[0],
+        rows=np.concatenate([piece.rows for piece in pieces], axis=1),
+        texts=None if pieces[0].texts is None else np.concatenate(list(_texts_of(pieces))),
+        sequences=np.concatenate([_sequences(piece) for piece in pieces]),
+        figures=None,
+    )
+
+
+def _texts_of(pieces: Iterable[MinuteTrades]) -> Iterable[IdColumn]:
+    return (piece.texts for piece in pieces if piece.texts is not None)
 
 
 def _sequences(piece: MinuteTrades) -> IntColumn:
@@ -80,48 +199,6 @@ def apart(piece: MinuteTrades) -> list[MinuteTrades]:
         return [piece]
     parts = []
     for sequence in np.unique(piece.sequences).tolist():
-        rows = piece.sequences == sequence
-        columns = {name: getattr(piece, name)[rows] for name in COLUMN_NAMES}
-        parts.append(msgspec.structs.replace(piece, sequence=sequence, sequences=None, **columns))
+        part = piece.picked(piece.sequences == sequence)
+        parts.append(msgspec.structs.replace(part, sequence=sequence, sequences=None))
     return parts
-
-
-def split_by_minute(batch: TradeBatch) -> list[MinuteTrades]:
-    """The batch's trades, one piece per (symbol, minute); the batch's row order is kept inside a piece."""
-    if not len(batch):
-        return []
-    minute = batch.traded_at_ms // MINUTE_MS
-    group = batch.symbol_index * (int(minute.max()) + 1) + minute
-    order = np.argsort(group, kind="stable")
-    sorted_group = group[order]
-    starts = np.flatnonzero(np.diff(sorted_group, prepend=sorted_group[0] - 1))
-    columns = {name: getattr(batch, name)[order] for name in COLUMN_NAMES}
-    first_rows = order[starts]
-    symbols, minutes = batch.symbol_index[first_rows].tolist(), minute[first_rows].tolist()
-    bounds = [*starts.tolist(), len(order)]
-    return [
-        _piece(batch, symbol, minutes[number] * MINUTE_MS, columns, slice(bounds[number], bounds[number + 1]))
-        for number, symbol in enumerate(symbols)
-    ]
-
-
-def _piece(batch: TradeBatch, symbol: int, minute_ms: int, columns: dict[str, Any], rows: slice) -> MinuteTrades:
-    return MinuteTrades(
-        exchange=batch.exchange,
-        symbol=batch.symbols[symbol],
-        minute_ms=minute_ms,
-        session=batch.session,
-        session_started_at_ms=batch.session_started_at_ms,
-        sequence=batch.sequence,
-        source=batch.source,
-        price_scale=batch.price_scales[symbol],
-        quantity_scale=batch.quantity_scales[symbol],
-        # Written out: this runs for every symbol and minute of every batch, and a dictionary costs half as much again.
-        trade_id=columns["trade_id"][rows],
-        price=columns["price"][rows],
-        quantity_units=columns["quantity_units"][rows],
-        traded_at_ms=columns["traded_at_ms"][rows],
-        taker_is_buyer=columns["taker_is_buyer"][rows],
-        venue_sequence=columns["venue_sequence"][rows],
-        tie_rank=columns["tie_rank"][rows],
-    )

@@ -7,7 +7,6 @@ bytes, then one record per trade, little endian. An exclusion's key has '!' wher
 from collections.abc import Sequence
 from enum import IntFlag
 from functools import cache
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +15,7 @@ import numpy as np
 from shared.domain.errors import InvalidValueError
 from shared.domain.exclusions import Exclusion, TapeMinute
 from shared.domain.identity import digest_text
-from shared.domain.minute_trades import COLUMN_NAMES, MinuteTrades
+from shared.domain.minute_trades import BUYER, ID, PRICE, QUANTITY, ROW_COUNT, SEQUENCE, TIE, TIME, MinuteTrades
 from shared.domain.timeframe import MINUTE_MS
 from shared.domain.trades import TradeSource, id_column
 from shared.store.port import Row, Store, Write, key_of
@@ -29,7 +28,6 @@ _LAYOUT_TRADES: Final = bytes([_TRADES])
 _MARK: Final = "!"
 _HEADER_LENGTH_BYTES: Final = 4
 _NARROW_MAX: Final = 2**32 - 1
-_COLUMNS_OF: Final = attrgetter(*COLUMN_NAMES)
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
@@ -126,18 +124,25 @@ def pack(pieces: Sequence[MinuteTrades]) -> list[bytes]:
 
     The records of all pieces are made in one pass: a batch brings dozens of small ones.
     """
-    if len({piece.trade_id.dtype == object for piece in pieces}) > 1:
-        return [packed for piece in pieces for packed in pack([piece])]
     if not pieces:
         return []
-    gathered = zip(*map(_COLUMNS_OF, pieces), strict=True)
-    columns = {name: np.concatenate(arrays) for name, arrays in zip(COLUMN_NAMES, gathered, strict=True)}
-    columns["traded_at_ms"] = columns["traded_at_ms"] % MINUTE_MS
-    layout = _layout_of(columns)
-    records = np.empty(len(columns["price"]), _record(layout))
+    texts = pieces[0].texts is not None
+    if any((piece.texts is not None) != texts for piece in pieces):
+        return [packed for piece in pieces for packed in pack([piece])]
+    rows = np.concatenate([piece.rows for piece in pieces], axis=1)
+    columns = {
+        "price": rows[PRICE].view(np.float64),
+        "traded_at_ms": rows[TIME] % MINUTE_MS,
+        "taker_is_buyer": rows[BUYER],
+        "quantity_units": rows[QUANTITY],
+        "trade_id": rows[ID],
+        "venue_sequence": rows[SEQUENCE],
+        "tie_rank": rows[TIE],
+    }
+    layout = _layout_of(columns, texts=texts)
+    records = np.empty(rows.shape[1], _record(layout))
     for name in records.dtype.names or ():
         records[name] = columns[name]
-    texts = _Layout.TEXT_IDS in layout
     data, width = records.tobytes(), records.dtype.itemsize
     values, start = [], 0
     for piece in pieces:
@@ -148,9 +153,9 @@ def pack(pieces: Sequence[MinuteTrades]) -> list[bytes]:
     return values
 
 
-def _layout_of(columns: dict[str, Any]) -> _Layout:
+def _layout_of(columns: dict[str, Any], *, texts: bool) -> _Layout:
     ids, layout = columns["trade_id"], _Layout.PLAIN
-    if ids.dtype == object:
+    if texts:
         layout |= _Layout.TEXT_IDS
     else:
         if ids.min() >= 0 and ids.max() <= _NARROW_MAX:
@@ -183,8 +188,17 @@ def unpack(value: bytes, exchange: str, symbol: str, minute_ms: int, session: st
     header = _HEADERS.decode(value[start:end])
     layout = _Layout(header.layout)
     records = np.frombuffer(value, dtype=_record(layout), count=header.rows, offset=end)
-    ids = id_column(list(header.texts)) if header.texts is not None else records["trade_id"].astype(np.int64)
-    no_ties = _Layout.NO_TIES in layout
+    count = header.rows
+    numbers = np.zeros(count, dtype=np.int64) if header.texts is not None else records["trade_id"]
+    rows = np.empty((ROW_COUNT, count), dtype=np.int64)
+    rows[ID] = numbers
+    rows[PRICE] = np.ascontiguousarray(records["price"]).view(np.int64)
+    rows[QUANTITY] = records["quantity_units"]
+    rows[TIME] = records["traded_at_ms"]
+    rows[TIME] += minute_ms
+    rows[BUYER] = records["taker_is_buyer"]
+    rows[SEQUENCE] = numbers if _Layout.SEQUENCE_IS_ID in layout else records["venue_sequence"]
+    rows[TIE] = 0 if _Layout.NO_TIES in layout else records["tie_rank"]
     return MinuteTrades(
         exchange=exchange,
         symbol=symbol,
@@ -195,13 +209,8 @@ def unpack(value: bytes, exchange: str, symbol: str, minute_ms: int, session: st
         source=TradeSource.REFILL if header.refill else TradeSource.STREAM,
         price_scale=header.price_scale,
         quantity_scale=header.quantity_scale,
-        trade_id=ids,
-        price=records["price"],
-        quantity_units=records["quantity_units"].astype(np.int64),
-        traded_at_ms=records["traded_at_ms"].astype(np.int64) + minute_ms,
-        taker_is_buyer=records["taker_is_buyer"],
-        venue_sequence=ids if _Layout.SEQUENCE_IS_ID in layout else records["venue_sequence"],
-        tie_rank=np.zeros(header.rows, dtype=np.int64) if no_ties else records["tie_rank"].astype(np.int64),
+        rows=rows,
+        texts=id_column(list(header.texts)) if header.texts is not None else None,
     )
 
 

@@ -12,7 +12,7 @@ from services.ingestion.core.venue_clock import TimeLimits, VenueClock
 from services.ingestion.core.window import WindowLimits
 from shared.domain.fold import fold_minutes
 from shared.domain.instruments import Instrument
-from shared.domain.minute_trades import split_by_minute
+from shared.domain.splitting import split_by_minute
 from shared.exchanges.bybit.wire import parse_frame, parse_instruments
 from shared.exchanges.feed import FeedClock, FeedTrades
 

@@ -1,6 +1,5 @@
 """Joining the pieces of a busy minute changes nothing that a fold can see, and can be undone."""
 
-import msgspec
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +19,16 @@ def pieces(draw: st.DrawFn) -> list[MinuteTrades]:
         session = draw(st.sampled_from(["a", "b", "c"]))
         sequence = draw(st.integers(0, 5))
         ids = draw(st.lists(st.integers(1, 12), min_size=1, max_size=4, unique=True))
-        made[session, sequence] = MinuteTrades(
+        made[session, sequence] = MinuteTrades.of_columns(
+            {
+                "trade_id": id_column(ids),
+                "price": np.array([draw(st.integers(1, 500)) / 100 for _ in ids]),
+                "quantity_units": [draw(st.integers(1, 9)) for _ in ids],
+                "traded_at_ms": [START_MS + draw(st.integers(0, 3)) for _ in ids],
+                "taker_is_buyer": [True for _ in ids],
+                "venue_sequence": [draw(st.integers(0, 2)) for _ in ids],
+                "tie_rank": [0 for _ in ids],
+            },
             exchange="e",
             symbol="S",
             minute_ms=START_MS,
@@ -30,24 +38,8 @@ def pieces(draw: st.DrawFn) -> list[MinuteTrades]:
             source=TradeSource.REFILL if session == "b" else TradeSource.STREAM,
             price_scale=2,
             quantity_scale=draw(st.sampled_from([0, 3])),
-            trade_id=id_column(ids),
-            price=[draw(st.integers(1, 500)) / 100 for _ in ids],
-            quantity_units=[draw(st.integers(1, 9)) for _ in ids],
-            traded_at_ms=[START_MS + draw(st.integers(0, 3)) for _ in ids],
-            taker_is_buyer=[True for _ in ids],
-            venue_sequence=[draw(st.integers(0, 2)) for _ in ids],
-            tie_rank=[0 for _ in ids],
         )
-    return [_with_arrays(piece) for piece in made.values()]
-
-
-def _with_arrays(piece: MinuteTrades) -> MinuteTrades:
-    floats = {"price": np.array(piece.price, dtype=np.float64)}
-    names = ("quantity_units", "traded_at_ms", "venue_sequence", "tie_rank")
-    integers = {name: np.array(getattr(piece, name), dtype=np.int64) for name in names}
-    return msgspec.structs.replace(
-        piece, **floats, **integers, taker_is_buyer=np.array(piece.taker_is_buyer, dtype=np.bool_)
-    )
+    return list(made.values())
 
 
 @given(pieces())

@@ -30,7 +30,7 @@ def a_row(
 
 def batches_of(file: Path, *, ids_kind: int = NUMBER) -> tuple[TapeReader, list]:
     reader = TapeReader(file, ids_kind=ids_kind)
-    return reader, list(BatchMaker(reader, "binance-spot").batches())
+    return reader, [cut.batch for cut in BatchMaker(reader, "binance-spot").cuts()]
 
 
 @pytest.mark.parametrize("name", ["tape.csv", "tape.csv.gz"])

@@ -5,11 +5,10 @@ from typing import Final, NamedTuple
 
 from services.aggregator.core.coverage import Coverage, SeriesKey
 from services.aggregator.core.limits import Limits
-from services.aggregator.core.series import Series
+from services.aggregator.core.series import Series, Taken
 from shared.domain.candles import Candle, CandleQuality, flat_candle
-from shared.domain.fold import FoldedMinute, fold_minutes
+from shared.domain.fold import FoldedMinute, fold_minutes, folded_of
 from shared.domain.klines import Kline
-from shared.domain.minute_trades import MinuteTrades
 from shared.domain.timeframe import MINUTE_MS, Timeframe, minute_ms
 
 # A kline is asked for before the hole times out, so that the answer is there when it does.
@@ -18,11 +17,11 @@ RANGE_MINUTES_MAX: Final = 1_000  # asked for at once, so that an answer comes w
 
 
 class MinuteClose(NamedTuple):
-    """One minute that closes now. kline: the evidence of a REPAIRED_KLINE minute; else the pieces are."""
+    """One minute that closes now. kline: the evidence of a REPAIRED_KLINE minute; else the trades are."""
 
     minute_ms: int
     series: Series
-    pieces: list[MinuteTrades]
+    trades: Taken
     quality: CandleQuality
     kline: Kline | None
 
@@ -61,22 +60,25 @@ class CandleBuilder:
             series = self.series[key] = Series(key)
         return series
 
-    def plan_closes(self, *, through_ms: int | None = None) -> list[MinuteClose]:
+    def plan_closes(self, *, through_ms: int | None = None, before_ms: int | None = None) -> list[MinuteClose]:
         """The minutes that can close now, by (minute, symbol), at most close_chunk; they are closed from here on.
 
         through_ms: close every minute up to and including this one's, uncovered ones as partial (the end of a replay).
+        before_ms:  as if no watermark had passed this time yet.
         """
         share = max(1, self._limits.close_chunk // max(1, len(self.series)))
         closes: list[MinuteClose] = []
         self.more = False
         for series in self.series.values():
             if series.ready:
-                closes.extend(self._plan(series, through_ms, share))
+                watermark_ms = self._coverage.watermark_ms(series.key)
+                if before_ms is not None and before_ms < watermark_ms:
+                    watermark_ms = before_ms
+                closes.extend(self._plan(series, watermark_ms, through_ms, share))
         closes.sort(key=lambda close: (close.minute_ms, close.series.key))
         return closes
 
-    def _plan(self, series: Series, through_ms: int | None, limit: int) -> Iterable[MinuteClose]:
-        watermark_ms = self._coverage.watermark_ms(series.key)
+    def _plan(self, series: Series, watermark_ms: int, through_ms: int | None, limit: int) -> Iterable[MinuteClose]:
         for _ in range(limit):
             now_ms = series.first_open_ms()
             if now_ms is None or now_ms > (watermark_ms - MINUTE_MS if through_ms is None else through_ms):
@@ -170,10 +172,20 @@ class CandleBuilder:
 
 
 def fold_all(closes: Sequence[MinuteClose]) -> dict[tuple[SeriesKey, int], FoldedMinute]:
-    """The minutes that are folded from trades, all in one pass."""
-    with_trades = [close for close in closes if close.pieces and close.kline is None]
-    folded = fold_minutes([close.pieces for close in with_trades])
-    return {(close.series.key, close.minute_ms): minute for close, minute in zip(with_trades, folded, strict=True)}
+    """The minutes that are folded from trades: those whose figures are known already, the others in one pass."""
+    found: dict[tuple[SeriesKey, int], FoldedMinute] = {}
+    unfolded: list[MinuteClose] = []
+    for close in closes:
+        if not close.trades.pieces or close.kline is not None:
+            continue
+        if close.trades.figures is None:
+            unfolded.append(close)
+        else:
+            found[close.series.key, close.minute_ms] = folded_of(*close.trades.figures)
+    if unfolded:
+        folded = fold_minutes([close.trades.pieces for close in unfolded])
+        found.update(((close.series.key, close.minute_ms), one) for close, one in zip(unfolded, folded, strict=True))
+    return found
 
 
 def make_candle(close: MinuteClose, folded: FoldedMinute | None, previous: Candle | None) -> Candle | None:

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from services.aggregator.core.coverage import SeriesKey
 from shared.domain.exclusions import Exclusion
-from shared.domain.minute_trades import MinuteTrades
+from shared.domain.minute_trades import ID, MinuteTrades
 from shared.domain.timeframe import MINUTE_MS, minute_ms
 
 Moved = dict[int, list[int | str]]  # ids by the other minute they are known from
@@ -19,6 +18,13 @@ Moved = dict[int, list[int | str]]  # ids by the other minute they are known fro
 def _common(ids: npt.NDArray[Any], others: npt.NDArray[Any]) -> list[int]:
     found: list[int] = ids[np.isin(ids, others)].tolist()
     return found
+
+
+def _bounds(piece: MinuteTrades) -> tuple[int, int]:
+    if piece.figures is not None:
+        return piece.figures.id_low, piece.figures.id_high
+    ids = piece.rows[ID]
+    return int(ids.min()), int(ids.max())
 
 
 class _NumberedMinute:
@@ -37,6 +43,7 @@ class _Known:
 
     def __init__(self) -> None:
         self.numbers: dict[int, _NumberedMinute] = {}
+        self.highest = -(2**63)  # of the integer ids, also of forgotten minutes
         self.texts: dict[str, tuple[int, ...]] = {}  # every minute an id stands in
         self.texts_by_minute: defaultdict[int, set[str]] = defaultdict(set)
         self.late: set[int] = set()
@@ -56,6 +63,16 @@ class _Known:
                     self.texts[trade_id] = minutes
                 else:
                     del self.texts[trade_id]
+
+
+def _moved_numbers(known: dict[int, _NumberedMinute], piece: MinuteTrades, lowest: int, highest: int) -> Moved:
+    moved: Moved = {}
+    for minute, entry in known.items():
+        if entry.lowest <= highest and entry.highest >= lowest and minute != piece.minute_ms:
+            repeated = {row for array in entry.arrays for row in _common(piece.rows[ID], array)}
+            if repeated:
+                moved[minute] = sorted(repeated)
+    return moved
 
 
 class Identities:
@@ -106,35 +123,32 @@ class Identities:
 
     def add(self, pieces: Sequence[MinuteTrades]) -> list[tuple[MinuteTrades, Moved]]:
         """Remember the pieces' ids. Returns those pieces whose ids are known from other minutes; repetition is harmless."""
-        numbered = [piece for piece in pieces if piece.trade_id.dtype != object]
+        numbered = [piece for piece in pieces if piece.texts is None]
         found = self._add_numbers(numbered) if numbered else []
         for piece in pieces:
-            if piece.trade_id.dtype == object and (
+            if piece.texts is not None and (
                 moved := self._add_texts(self._known[SeriesKey(piece.exchange, piece.symbol)], piece)
             ):
                 found.append((piece, moved))
         return found
 
     def _add_numbers(self, pieces: Sequence[MinuteTrades]) -> list[tuple[MinuteTrades, Moved]]:
-        # The bounds of all pieces in two passes: a batch brings dozens of small pieces.
-        ids = np.concatenate([piece.trade_id for piece in pieces])
-        lengths = [len(piece) for piece in pieces]
-        starts = list(accumulate(lengths, initial=0))[:-1]
-        lows, highs = np.minimum.reduceat(ids, starts).tolist(), np.maximum.reduceat(ids, starts).tolist()
+        bounds = [_bounds(piece) for piece in pieces]
         found = []
-        for piece, lowest, highest in zip(pieces, lows, highs, strict=True):
-            known = self._known[SeriesKey(piece.exchange, piece.symbol)].numbers
-            moved: Moved = {}
-            for minute, entry in known.items():
-                if entry.lowest <= highest and entry.highest >= lowest and minute != piece.minute_ms:
-                    repeated = [row for array in entry.arrays for row in _common(piece.trade_id, array)]
-                    if repeated:
-                        moved[minute] = sorted(set(repeated))
-            if moved:
-                found.append((piece, moved))
-            entry = known.setdefault(piece.minute_ms, _NumberedMinute())
+        for piece, (lowest, highest) in zip(pieces, bounds, strict=True):
+            known = self._known[SeriesKey(piece.exchange, piece.symbol)]
+            if (
+                lowest <= known.highest
+            ):  # else no minute can hold any of them: ids rise where the venue numbers its trades
+                moved = _moved_numbers(known.numbers, piece, lowest, highest)
+                if moved:
+                    found.append((piece, moved))
+            known.highest = max(known.highest, highest)
+            entry = known.numbers.get(piece.minute_ms)
+            if entry is None:
+                entry = known.numbers[piece.minute_ms] = _NumberedMinute()
             entry.lowest, entry.highest = min(lowest, entry.lowest), max(highest, entry.highest)
-            entry.arrays.append(piece.trade_id)
+            entry.arrays.append(piece.rows[ID])
         return found
 
     def _add_texts(self, known: _Known, piece: MinuteTrades) -> Moved:

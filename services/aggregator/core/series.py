@@ -1,28 +1,49 @@
 """What is known of one symbol between its last closed minute and the market."""
 
+from typing import Final, NamedTuple
+
 from services.aggregator.core.coverage import SeriesKey
 from shared.domain.candles import Candle
 from shared.domain.exclusions import Exclusion, counted
 from shared.domain.klines import Kline
-from shared.domain.minute_trades import MinuteTrades, apart, joined
+from shared.domain.minute_trades import Figures, MinuteTrades, apart, joined, merged
 
 JOIN_AT = 8
 
 
-class _OpenMinute:
-    """The pieces of an open minute; a repeated one changes nothing. They are joined as they come, not all at the close."""
+class Taken(NamedTuple):
+    """What an open minute held. figures: what its trades amount to, with their price and quantity scale; None where the
+    pieces must be folded.
+    """
 
-    __slots__ = ("_known", "_loose", "_whole")
+    pieces: list[MinuteTrades]
+    figures: tuple[Figures, int, int] | None
+
+
+NOTHING: Final = Taken([], None)
+
+
+class _OpenMinute:
+    """The pieces of an open minute; a repeated one changes nothing. They are joined as they come, not all at the close.
+
+    Their figures are added up as they come, as long as no trade can stand in two of them; then the close folds nothing.
+    """
+
+    __slots__ = ("_figures", "_known", "_loose", "_scales", "_texts", "_whole")
 
     def __init__(self) -> None:
         self._known: set[tuple[str, int]] = set()
         self._loose: list[MinuteTrades] = []
         self._whole: list[MinuteTrades] = []
+        self._figures: Figures | None = None
+        self._scales: tuple[int, int] | None = None
+        self._texts: set[str] | None = None
 
     def add(self, piece: MinuteTrades) -> None:
         place = (piece.session, piece.sequence)
         if place in self._known:
             return
+        self._count(piece)
         self._known.add(place)
         self._loose.append(piece)
         if len(self._loose) >= JOIN_AT:
@@ -31,8 +52,31 @@ class _OpenMinute:
             if len(self._whole) >= JOIN_AT:
                 self._whole = joined(self._whole)
 
-    def pieces(self) -> list[MinuteTrades]:
-        return self._whole + self._loose
+    def taken(self) -> Taken:
+        pieces = self._whole + self._loose
+        if self._figures is None or self._scales is None:
+            return Taken(pieces, None)
+        return Taken(pieces, (self._figures, *self._scales))
+
+    def _count(self, piece: MinuteTrades) -> None:
+        scales = (piece.price_scale, piece.quantity_scale)
+        if not self._known:
+            self._figures, self._scales = piece.figures, scales
+            if piece.texts is not None and piece.figures is not None:
+                self._texts = set(piece.texts.tolist())
+            return
+        known = self._figures
+        if known is None:
+            return
+        self._figures = None
+        if piece.figures is None or scales != self._scales or (piece.texts is None) != (self._texts is None):
+            return
+        if piece.texts is not None and self._texts is not None:
+            ids = piece.texts.tolist()
+            if not self._texts.isdisjoint(ids):
+                return
+            self._texts.update(ids)
+        self._figures = merged(known, piece.figures)
 
 
 class Series:
@@ -111,11 +155,11 @@ class Series:
         """How many open minutes have trades."""
         return len(self._hot)
 
-    def take(self, minute_ms: int) -> list[MinuteTrades]:
-        """Hand over the open minute's pieces, without excluded trades; it is the caller's to fold."""
+    def take(self, minute_ms: int) -> Taken:
+        """Hand over the open minute's trades, without excluded ones; they are the caller's to fold."""
         minute = self._hot.pop(minute_ms, None)
-        pieces = [] if minute is None else minute.pieces()
+        taken = NOTHING if minute is None else minute.taken()
         exclusions = self._exclusions.pop(minute_ms, None)
         if not exclusions:
-            return pieces
-        return counted([part for piece in pieces for part in apart(piece)], exclusions)
+            return taken
+        return Taken(counted([part for piece in taken.pieces for part in apart(piece)], exclusions), None)

@@ -10,7 +10,7 @@ from services.aggregator.core.identities import Identities
 from services.aggregator.feed_watch import FeedWatch
 from shared.bus.memory import MemoryBus
 from shared.domain.errors import TransientError
-from shared.domain.minute_trades import split_by_minute
+from shared.domain.splitting import split_by_minute
 from shared.domain.timeframe import MINUTE_MS
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology

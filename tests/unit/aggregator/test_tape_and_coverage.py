@@ -11,7 +11,8 @@ from shared.domain.candles import CandleQuality
 from shared.domain.coverage import SessionCoverage
 from shared.domain.errors import FencedError
 from shared.domain.exclusions import Exclusion
-from shared.domain.minute_trades import COLUMN_NAMES, split_by_minute
+from shared.domain.minute_trades import COLUMN_NAMES
+from shared.domain.splitting import split_by_minute
 from shared.domain.timeframe import MINUTE_MS
 from shared.domain.trades import TradeSource
 from shared.store.coverage import CoverageStore

@@ -288,7 +288,16 @@ async def test_the_tape_tells_which_level_came_first(prices, reason, resolution)
     wide = after(candles[-1], 199.0, 203.0, 190.0, 199.0)
     if prices is not None:
         count = len(prices)
-        piece = MinuteTrades(
+        piece = MinuteTrades.of_columns(
+            {
+                "trade_id": np.arange(count),
+                "price": np.array(prices),
+                "quantity_units": np.ones(count, dtype=np.int64),
+                "traded_at_ms": wide.open_time_ms + np.arange(count),
+                "taker_is_buyer": np.ones(count, dtype=np.bool_),
+                "venue_sequence": np.arange(count),
+                "tie_rank": np.zeros(count, dtype=np.int64),
+            },
             exchange=VENUE,
             symbol="BTCUSDT",
             minute_ms=wide.open_time_ms,
@@ -298,13 +307,6 @@ async def test_the_tape_tells_which_level_came_first(prices, reason, resolution)
             source=TradeSource.STREAM,
             price_scale=2,
             quantity_scale=0,
-            trade_id=np.arange(count),
-            price=np.array(prices),
-            quantity_units=np.ones(count, dtype=np.int64),
-            traded_at_ms=wide.open_time_ms + np.arange(count),
-            taker_is_buyer=np.ones(count, dtype=np.bool_),
-            venue_sequence=np.arange(count),
-            tie_rank=np.zeros(count, dtype=np.int64),
         )
         await bench.store.write(TapeStore(bench.store).writes_of([piece]))
     await bench.run(engine, [closed(wide)])
