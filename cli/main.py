@@ -161,9 +161,10 @@ def compile_kernels() -> None:
 
     use_kernel_cache()
     from cli.replay.reader import warm_up as warm_up_reader
+    from shared.domain.splitting import warm_up as warm_up_splitting
     from shared.strategies.registry import warm_up
 
-    compiled = [*warm_up(), *warm_up_reader()]
+    compiled = [*warm_up(), *warm_up_splitting(), *warm_up_reader()]
     print(f"kernels ready: {', '.join(compiled)}")
 
 

@@ -21,7 +21,7 @@ _POWERS_OF_TEN: Final = np.array([10**exponent for exponent in range(19)], dtype
 
 
 class Cut(NamedTuple):
-    """A batch, and the watermark after each of its steps and at its end: minutes close at one after the other."""
+    """A batch, and the watermark after each of its steps: minutes close at one after the other, and nowhere else."""
 
     batch: TradeBatch
     watermarks_ms: list[int]
@@ -72,23 +72,24 @@ class BatchMaker:
         minute = (newest_ms - self.lateness_ms) // MINUTE_MS
         before = (self._event_time_max_ms - self.lateness_ms) // MINUTE_MS
         crossings = np.flatnonzero(np.diff(minute, prepend=before if self._event_time_max_ms else minute[0])) + 1
-        steps = [*crossings.tolist(), len(minute)]
+        steps = crossings.tolist()
         if self._is_regular(chunk, newest_ms, minute):
-            watermarks = np.maximum(newest_ms[np.array(steps) - 1] - self.lateness_ms, 0).tolist()
-            yield self._cut(chunk, newest_ms, slice(0, len(minute)), watermarks)
+            yield self._cut(chunk, newest_ms, slice(0, len(minute)), steps)
             return
         start = 0
         for end in steps:
-            if end > start:
-                yield self._cut(chunk, newest_ms, slice(start, end), None)
+            yield self._cut(chunk, newest_ms, slice(start, end), [end])
             start = end
+        if start < len(minute):
+            yield self._cut(chunk, newest_ms, slice(start, len(minute)), [])
 
-    def _cut(self, chunk: TapeChunk, newest_ms: IntColumn, rows: slice, watermarks_ms: list[int] | None) -> Cut:
+    def _cut(self, chunk: TapeChunk, newest_ms: IntColumn, rows: slice, steps: list[int]) -> Cut:
         self._event_time_max_ms = int(newest_ms[rows.stop - 1])
         self.watermark_ms = max(0, self._event_time_max_ms - self.lateness_ms)
         self._last_trade_ms = max(self._last_trade_ms, int(chunk.trade_time_ms[rows].max()))
         self.trade_count += rows.stop - rows.start
-        return Cut(self._batch(chunk, rows), [self.watermark_ms] if watermarks_ms is None else watermarks_ms)
+        watermarks_ms = [max(0, newest - self.lateness_ms) for newest in newest_ms[[end - 1 for end in steps]].tolist()]
+        return Cut(self._batch(chunk, rows), watermarks_ms)
 
     def _is_regular(self, chunk: TapeChunk, newest_ms: IntColumn, minute: IntColumn) -> bool:
         """Whether the chunk may be one batch: every id is new, no trade is late or ahead of the tape's own clock."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Sequence
 
 from services.aggregator.feed_watch import FeedWatch
@@ -9,6 +10,7 @@ from services.aggregator.handlers import Aggregator
 from services.aggregator.settings import Settings
 from shared.bus.port import Delivery
 from shared.domain.errors import FencedError, PermanentError, TransientError
+from shared.domain.splitting import warm_up
 from shared.exchanges.registry import Venue, venues_among
 from shared.exchanges.venue import VenueRest
 from shared.runtime.config import load_config
@@ -24,6 +26,8 @@ Context = ServiceContext[Settings]
 
 async def start(context: Context) -> None:
     """Wait for the lease, be the active aggregator while it is held, wait again when it is lost."""
+    os.environ["NUMBA_CACHE_DIR"] = str(context.settings.kernel_cache_dir.resolve())  # before anything imports Numba
+    warm_up()  # before the first batch, which must not wait for it
     settings = context.settings
     config = load_config(settings.tracker_config)
     venues = venues_among(config.venues)

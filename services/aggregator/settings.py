@@ -1,5 +1,7 @@
 """All that the aggregator takes from its environment; nothing else of it reads one."""
 
+from pathlib import Path
+
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from services.aggregator.core.limits import Limits
@@ -46,6 +48,11 @@ class Settings(ServiceSettings):
     )
     prune_every_seconds: PositiveFloat = Field(60.0, validation_alias="PRUNE_EVERY_SECONDS")
     status_every_seconds: PositiveFloat = Field(2.0, validation_alias="STATUS_EVERY_SECONDS")
+    kernel_cache_dir: Path = Field(
+        Path(".cache/kernels"),
+        validation_alias="NUMBA_CACHE_DIR",
+        description="Where compiled kernels are kept; must be writable, or Numba compiles anew at every start.",
+    )
 
     def rest_urls(self) -> dict[str, str | None]:
         """Addresses that replace the configuration's and the venues' own."""

@@ -156,7 +156,8 @@ def _arrivals(pieces: Sequence[MinuteTrades], lengths: list[int]) -> IntColumn:
 def _ids(pieces: Sequence[MinuteTrades], rows: IntColumn) -> npt.NDArray[Any]:
     """Numbers and texts do not compare: where some pieces have texts, all are compared as texts."""
     if all(piece.texts is None for piece in pieces):
-        return rows[ID]
+        numbers: IntColumn = rows[ID]
+        return numbers
     texts = np.empty(rows.shape[1], dtype=object)
     texts[:] = [str(value) for piece in pieces for value in piece.trade_id.tolist()]
     return texts

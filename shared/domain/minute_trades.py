@@ -68,7 +68,7 @@ class MinuteTrades(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return cls(rows=rows_of_columns(columns), texts=texts, **header)
 
     def __len__(self) -> int:
-        return self.rows.shape[1]
+        return int(self.rows.shape[1])
 
     @property
     def trade_id(self) -> IdColumn:
@@ -78,32 +78,38 @@ class MinuteTrades(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     @property
     def price(self) -> FloatColumn:
         """Quote currency per unit of base."""
-        return self.rows[PRICE].view(np.float64)
+        column: FloatColumn = self.rows[PRICE].view(np.float64)
+        return column
 
     @property
     def quantity_units(self) -> IntColumn:
         """Base currency in steps of 10^-quantity_scale."""
-        return self.rows[QUANTITY]
+        column: IntColumn = self.rows[QUANTITY]
+        return column
 
     @property
     def traded_at_ms(self) -> IntColumn:
         """Exchange clock."""
-        return self.rows[TIME]
+        column: IntColumn = self.rows[TIME]
+        return column
 
     @property
     def taker_is_buyer(self) -> BoolColumn:
         """The aggressor's side."""
-        return self.rows[BUYER] != 0
+        column: BoolColumn = self.rows[BUYER] != 0
+        return column
 
     @property
     def venue_sequence(self) -> IntColumn:
         """The venue's own order."""
-        return self.rows[SEQUENCE]
+        column: IntColumn = self.rows[SEQUENCE]
+        return column
 
     @property
     def tie_rank(self) -> IntColumn:
         """Place among trades with equal time and venue sequence."""
-        return self.rows[TIE]
+        column: IntColumn = self.rows[TIE]
+        return column
 
     @property
     def arrival(self) -> tuple[int, str, int]:
@@ -146,7 +152,7 @@ def merged(one: Figures, other: Figures) -> Figures | None:
     """
     if one.id_low <= other.id_high and other.id_low <= one.id_high:
         return None
-    if one.first == other.first or one.last == other.last or one.first == other.last or one.last == other.first:
+    if not {one.first, one.last}.isdisjoint((other.first, other.last)):
         return None
     return Figures(
         one.open if one.first < other.first else other.open,

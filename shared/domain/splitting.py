@@ -49,6 +49,11 @@ def compiled() -> Any:
     return splitting_kernel
 
 
+def warm_up() -> list[str]:
+    """Have the compiled pass ready, from the cache or made now; the names of its kernels, none without Numba."""
+    return [] if compiled() is None else ["sorted_by_minute", "taken", "fold_run", "fold_runs"]
+
+
 def split_by_minute(batch: TradeBatch) -> list[MinuteTrades]:
     """The batch's trades, one piece per (symbol, minute), by symbol and minute; the batch's order is kept inside a piece."""
     if not len(batch):
@@ -126,31 +131,21 @@ def figures_of(
     kernel.fold_runs(rows, bounds, price_scales, numbered, prices, counts)
     return [
         Figures(
-            *four,
-            count,
-            volume,
-            (high_word << 64) | (low_word & _WORD),
-            (first_ms, first_sequence, first_tie),
-            (last_ms, last_sequence, last_tie),
-            id_low,
-            id_high,
+            four[0],
+            four[1],
+            four[2],
+            four[3],
+            one[0],
+            one[1],
+            (one[2] << 64) | (one[3] & _WORD),
+            (one[4], one[5], one[6]),
+            (one[7], one[8], one[9]),
+            one[10],
+            one[11],
         )
-        if count
+        if one[0]
         else None
-        for four, (
-            count,
-            volume,
-            high_word,
-            low_word,
-            first_ms,
-            first_sequence,
-            first_tie,
-            last_ms,
-            last_sequence,
-            last_tie,
-            id_low,
-            id_high,
-        ) in zip(prices.tolist(), counts.tolist(), strict=True)
+        for four, one in zip(prices.tolist(), counts.tolist(), strict=True)
     ]
 
 

@@ -1,6 +1,7 @@
 """The compiled passes behind `splitting`. Importing this module imports Numba."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
 
 import numba
 import numpy as np
@@ -16,9 +17,16 @@ _MINUTE_MS: Final = MINUTE_MS
 _COLUMN = "Array(int64, 1, 'C', readonly=True)"
 
 
-def _kernel(signature: str) -> Any:
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _kernel(signature: str) -> Callable[[_Function], _Function]:
     """As the kernels of the indicators are made: compiled on import for one signature, through the on-disk cache."""
-    return numba.njit(signature, cache=True, nogil=True, error_model="numpy")
+
+    def compile_now(function: _Function) -> _Function:
+        return cast("_Function", numba.njit(signature, cache=True, nogil=True, error_model="numpy")(function))
+
+    return compile_now
 
 
 @_kernel(f"Tuple((int64[::1], int64[::1], int64[::1]))({_COLUMN}, {_COLUMN}, int64, int64, int64)")
@@ -68,7 +76,7 @@ def _distinct(ids: Any) -> bool:
     for at in range(1, len(ids)):
         if ids[at] <= ids[at - 1]:
             ordered = np.sort(ids)
-            for place in range(1, len(ordered)):
+            for place in range(1, len(ordered)):  # noqa: SIM110 - no generators in kernels
                 if ordered[place] == ordered[place - 1]:
                     return False
             return True
@@ -85,7 +93,7 @@ def _order(rows: Any, one: int, other: int) -> int:
 
 
 @_kernel("void(int64[:, :], float64, boolean, float64[:], int64[:])")
-def fold_run(rows: Any, price_factor: float, numbered: bool, prices: Any, counts: Any) -> None:
+def fold_run(rows: Any, price_factor: float, numbered: bool, prices: Any, counts: Any) -> None:  # noqa: FBT001 - kernels take places
     """Fold the trades of one minute. rows: as in MinuteTrades. price_factor: 10^price scale. numbered: ids are numbers.
 
     prices: gets open, high, low, close. counts: gets the INTEGERS; its first, the count, is 0 where ids repeat, two trades
@@ -136,7 +144,7 @@ def fold_run(rows: Any, price_factor: float, numbered: bool, prices: Any, counts
 
 
 @_kernel("void(int64[:, ::1], int64[::1], int64[::1], boolean, float64[:, ::1], int64[:, ::1])")
-def fold_runs(rows: Any, bounds: Any, price_scales: Any, numbered: bool, prices: Any, counts: Any) -> None:
+def fold_runs(rows: Any, bounds: Any, price_scales: Any, numbered: bool, prices: Any, counts: Any) -> None:  # noqa: FBT001 - as above
     """`fold_run` of each run rows[:, bounds[i]:bounds[i + 1]] into line i of prices and counts."""
     for run in range(len(bounds) - 1):
         fold_run(rows[:, bounds[run] : bounds[run + 1]], _POWERS[price_scales[run]], numbered, prices[run], counts[run])

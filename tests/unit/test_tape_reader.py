@@ -1,13 +1,15 @@
 """The tape reader: exact values, bad rows named and left out, chunk sizes without effect."""
 
 import gzip
+import random
 import zlib
 from pathlib import Path
 
 import pytest
 
 from cli.replay import reader as reader_module
-from cli.replay.batches import BatchMaker
+from cli.replay.batches import BatchMaker, Cut
+from cli.replay.command import run_replay
 from cli.replay.kernel import LONG_NUMBER, NUMBER, TEXT
 from cli.replay.reader import OtherIdsFoundError, TapeError, TapeReader
 
@@ -33,6 +35,10 @@ def batches_of(file: Path, *, ids_kind: int = NUMBER) -> tuple[TapeReader, list]
     return reader, [cut.batch for cut in BatchMaker(reader, "binance-spot").cuts()]
 
 
+def cuts_of(file: Path) -> list[Cut]:
+    return list(BatchMaker(TapeReader(file), "binance-spot").cuts())
+
+
 @pytest.mark.parametrize("name", ["tape.csv", "tape.csv.gz"])
 def test_prices_and_quantities_are_exact(tmp_path, name):
     _, [batch, end] = batches_of(a_tape(tmp_path, a_row(price="0.08403000", quantity="0.10000001"), name=name))
@@ -44,14 +50,35 @@ def test_prices_and_quantities_are_exact(tmp_path, name):
     assert len(end) == 0
 
 
-def test_a_batch_ends_at_the_row_that_lifts_the_watermark_over_a_minute(tmp_path):
+def test_minutes_close_at_the_row_that_lifts_the_watermark_over_their_end(tmp_path):
     times_ms = [0, 30_000, 62_000, 62_999, 63_000, 64_000]
     rows = [f"{START_MS + t},ADAUSDT,{i},1.0,1.0,{START_MS + t},true" for i, t in enumerate(times_ms)]
 
-    _, batches = batches_of(a_tape(tmp_path, *rows))
+    [cut, end] = cuts_of(a_tape(tmp_path, *rows))
 
-    assert [len(batch) for batch in batches] == [2, 3, 1, 0]
-    assert batches[1].watermark_ms == START_MS + 60_000
+    assert (len(cut.batch), len(end.batch)) == (6, 0)
+    assert cut.watermarks_ms == [START_MS + 27_000, START_MS + 60_000]
+    assert cut.batch.watermark_ms == START_MS + 61_000
+
+
+@pytest.mark.parametrize(
+    "last_row",
+    [
+        f"{START_MS + 64_000},ADAUSDT,9,1.0,1.0,{START_MS + 59_000},true",  # late: its minute has closed
+        f"{START_MS + 64_000},ADAUSDT,9,1.0,1.0,{START_MS + 70_000},true",  # ahead of the tape's clock
+        f"{START_MS + 64_000},ADAUSDT,3,1.0,1.0,{START_MS + 64_000},true",  # an id that was there before
+    ],
+)
+def test_what_depends_on_the_cut_is_cut_at_every_step(tmp_path, last_row):
+    times_ms = [0, 30_000, 62_000, 62_999, 63_000]
+    rows = [f"{START_MS + t},ADAUSDT,{i},1.0,1.0,{START_MS + t},true" for i, t in enumerate(times_ms)]
+
+    cuts = cuts_of(a_tape(tmp_path, *rows, last_row))
+
+    assert [len(cut.batch) for cut in cuts] == [2, 3, 1, 0]
+    steps = [[START_MS + 27_000], [START_MS + 60_000], [], [START_MS + 61_000]]
+    assert [cut.watermarks_ms for cut in cuts] == steps
+    assert cuts[1].batch.watermark_ms == START_MS + 60_000
 
 
 def test_the_first_minute_is_never_vouched_for_and_the_last_one_neither(tmp_path):
@@ -61,22 +88,33 @@ def test_the_first_minute_is_never_vouched_for_and_the_last_one_neither(tmp_path
     assert batches[-1].watermark_ms == START_MS + 120_000
 
 
-def test_chunk_sizes_change_nothing_that_a_minute_can_see(tmp_path, monkeypatch):
-    rows = [a_row(trade_id=i, at_ms=START_MS + 700 * i, price=f"{1 + i / 1000:.4f}") for i in range(400)]
+def test_chunk_sizes_change_nothing_that_is_written(tmp_path, monkeypatch):
+    """Late and repeated trades among regular ones."""
+    chance = random.Random(4)
+    rows = []
+    for number in range(1500):
+        at_ms = START_MS + 9_000 * number
+        late_ms = chance.choice([0] * 97 + [4_000, 70_000, 200_000])
+        symbol = chance.choice(["ADAUSDT", "EOSUSDT", "BNBUSDT"])
+        price = f"{1 + chance.randrange(50) / 1000:.3f}"
+        rows.append(f"{at_ms},{symbol},{number},{price},{chance.randrange(1, 999)}.5,{at_ms - late_ms},true")
+        if chance.random() < 0.02:
+            rows.append(rows[-chance.randrange(1, min(40, len(rows)) + 1)])
     file = a_tape(tmp_path, *rows)
 
-    def handed_over(chunk_bytes: int) -> dict[int, int]:
-        """Minute that the watermark enters -> how many trades had been handed over by then."""
+    def written(chunk_bytes: int) -> dict[str, bytes]:
         monkeypatch.setattr(reader_module, "CHUNK_BYTES", chunk_bytes)
-        _, batches = batches_of(file)
-        seen, found = 0, {}
-        for batch in batches:
-            seen += len(batch)
-            found.setdefault(batch.watermark_ms // 60_000, seen)
-        return {minute: count for minute, count in found.items() if minute * 60_000 >= START_MS}
+        out = tmp_path / str(chunk_bytes)
+        config = Path("config/tracker.yaml")
+        run_replay(trades=file, exchange="binance-spot", out=out, strategy_names=(), timeframes="", config_file=config)
+        return {item.name: item.read_bytes() for item in out.iterdir() if item.name != "summary.json"}
 
-    assert handed_over(150) == handed_over(1 << 20)
-    assert len(handed_over(150)) == 5
+    whole = written(1 << 20)
+    assert written(700) == whole
+    assert written(9_000) == whole
+    assert b",2\n" in whole["candles-1m.csv"], "no minute was corrected"
+    assert whole["decisions.jsonl"]
+    assert whole["messages.jsonl"]
 
 
 @pytest.mark.parametrize(
