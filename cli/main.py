@@ -95,12 +95,15 @@ def config_check(
     path: Annotated[Path, typer.Argument(help="The file.", envvar="TRACKER_CONFIG")] = Path("config/tracker.yaml"),
 ) -> None:
     """Check the file against its schema, and every strategy's parameters against the strategy."""
+    from cli.supervisor.plan import use_kernel_cache
+
+    use_kernel_cache()
+    from services.logic_engine.configured import configured
     from shared.runtime.config import load_config
-    from shared.strategies.registry import build_strategy
 
     config = load_config(path)
     for strategy in config.strategies:
-        build_strategy(strategy.name, strategy.timeframe, strategy.parameters)
+        configured(strategy)
     symbols = sum(len(venue.symbols) for venue in config.venues.values())
     names = ", ".join(strategy.name for strategy in config.enabled_strategies)
     print(f"{path}: valid; {len(config.venues)} venue(s), {symbols} symbols, strategies: {names}")

@@ -15,6 +15,8 @@ def configured(item: StrategyConfig) -> ActiveStrategy:
         item.name,
         item.timeframe,
         item.parameters,
+        kind=item.kind,
+        by_symbol=item.symbols,
         max_age_candles=item.max_age_candles,
         on_opposite=item.on_opposite,
     )

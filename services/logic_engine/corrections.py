@@ -22,8 +22,7 @@ from shared.domain.errors import TransientError
 from shared.domain.events import CandleCorrected, CandlesClosed, Event, SignalProgressed
 from shared.domain.slots import SignalNote, SignalRecord
 from shared.domain.timeframe import Timeframe
-from shared.strategies.base import WindowColumns
-from shared.strategies.windows import Windows, consecutive_tail, windows_of_candles
+from shared.strategies.windows import Windows, consecutive_tail, rows_or_missing, windows_of_candles
 
 _EARLY_MAX = 1000
 _LOOK_BACK_MINUTES = 60
@@ -131,32 +130,31 @@ class Corrections:
 
     async def _evaluate(self, active: ActiveStrategy, firsts: Sequence[Decision]) -> list[tuple[Decision, Decision]]:
         """Each Decision with what the strategy says on the candles as they are stored now; all in one call."""
-        sources: list[tuple[Timeframe, Windows, dict[int, int]]] = []
-        for need in active.strategy.needs:
-            loaded = await self._windows(need.timeframe, need.length, firsts)
-            if loaded is None:
-                return []
-            rows = {record.first_open_time_ms: row for row, record in enumerate(loaded.records)}
-            sources.append((need.timeframe, loaded, rows))
+        needs = {need.timeframe: need for need in active.strategy.needs}
+        sources: dict[Timeframe, Windows | None] = {}
+        for need in needs.values():
+            sources[need.timeframe] = await self._windows(need.timeframe, need.length, firsts)
+        rows_of = {timeframe: _rows_by_open(loaded) for timeframe, loaded in sources.items()}
         known = [
             first
             for first in firsts
-            if all(
-                window.first_open_time_ms in rows for window, (_, _, rows) in zip(first.windows, sources, strict=True)
-            )
+            if all(window.first_open_time_ms in rows_of[window.timeframe] for window in first.windows)
         ]
         if not known:
             return []
-        windows = [
-            _rows(loaded, [rows[first.windows[number].first_open_time_ms] for first in known])
-            for number, (_, loaded, rows) in enumerate(sources)
-        ]
-        columns = {timeframe: picked.columns for (timeframe, _, _), picked in zip(sources, windows, strict=True)}
-        outcomes = active.strategy.evaluate(columns)
+        windows: list[Windows] = []
+        for timeframe, need in needs.items():
+            opens = [_open_of(first, timeframe) for first in known]
+            rows = [rows_of[timeframe].get(open_ms) for open_ms in opens]
+            windows.append(rows_or_missing(sources[timeframe], rows, timeframe, need.length))
+        columns = {timeframe: picked.columns for timeframe, picked in zip(needs, windows, strict=True)}
+        outcomes = active.evaluate([first.symbol for first in known], columns)
         return [(first, shadow_of(first, outcomes[row], windows, row)) for row, first in enumerate(known)]
 
     async def _windows(self, timeframe: Timeframe, length: int, firsts: Sequence[Decision]) -> Windows | None:
         opens = [w.first_open_time_ms for first in firsts for w in first.windows if w.timeframe is timeframe]
+        if not opens:
+            return None
         start_ms, end_ms = min(opens), max(opens) + length * timeframe.duration_ms
         first = firsts[0]
         candles = await self._ports.candles.between(first.exchange, first.symbol, timeframe, start_ms, end_ms)
@@ -198,16 +196,11 @@ class Corrections:
         await self._ports.announce(events)
 
 
-def _rows(windows: Windows, rows: list[int]) -> Windows:
-    columns = windows.columns
-    return Windows(
-        columns=WindowColumns(
-            open=columns.open[rows],
-            high=columns.high[rows],
-            low=columns.low[rows],
-            close=columns.close[rows],
-            volume=columns.volume[rows],
-        ),
-        records=tuple(windows.records[row] for row in rows),
-        unusable=tuple(windows.unusable[row] for row in rows),
-    )
+def _rows_by_open(windows: Windows | None) -> dict[int | None, int]:
+    records = windows.records if windows is not None else ()
+    return {record.first_open_time_ms: row for row, record in enumerate(records) if record is not None}
+
+
+def _open_of(decision: Decision, timeframe: Timeframe) -> int | None:
+    """Where its window of the timeframe begins; None where it read none."""
+    return next((w.first_open_time_ms for w in decision.windows if w.timeframe is timeframe), None)

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from services.logic_engine.core.active import ActiveStrategy
-from services.logic_engine.core.decide import Moment, decide
 from services.logic_engine.corrections import Corrections
+from services.logic_engine.deciding import Deciding
 from services.logic_engine.feeding import Feeding
+from services.logic_engine.learning import Learning
 from services.logic_engine.lives import Lives
 from services.logic_engine.ports import Ports
 from services.logic_engine.state import Series, State
 from shared.bus.port import Bus
 from shared.domain.checks import require
-from shared.domain.decisions import Decision
 from shared.domain.events import CandleCorrected, CandlesClosed, MacroBiasUpdated
 from shared.domain.timeframe import MINUTE_MS, Timeframe
 from shared.runtime.clock import Clock
@@ -56,9 +56,10 @@ class LogicEngine:
         self._feeding = Feeding(
             self._ports, self._state, gap_patience_ms=gap_patience_ms, entry_freshness_ms=entry_freshness_ms
         )
+        learning = Learning(self._ports, self._state)
+        self._deciding = Deciding(self._ports, self._state, learning, entry_freshness_ms=entry_freshness_ms)
         self._lives = Lives(self._ports, self._state)
         self._corrections = Corrections(self._ports, self._state)
-        self._entry_freshness_ms = entry_freshness_ms
         self._turn = asyncio.Lock()  # consumers and the sweep take turns; order per series depends on it
         self.decisions_made = 0
         self.last_close_ms = 0
@@ -130,7 +131,7 @@ class LogicEngine:
         """One minute of several series."""
         await self._feeding.bring_windows(wave)
         await self._lives.exits(wave)
-        decisions = await self._decide(wave)
+        decisions = await self._deciding.decide(wave)
         crash_point("logic_engine.decided")
         await self._lives.act(decisions, wave)
         await self._state.mark_handled(wave)
@@ -139,43 +140,6 @@ class LogicEngine:
         await self._corrections.handle_early()
         self.decisions_made += len(decisions)
         self.last_close_ms = max(self.last_close_ms, wave[0].close_time_ms)
-
-    async def _decide(self, wave: Sequence[CandlesClosed]) -> list[Decision]:
-        """The stored Decisions on this close: made now, or before."""
-        moment = Moment(
-            close_time_ms=wave[0].close_time_ms,
-            market_ms=self._ports.clock.market_ms(),
-            entry_freshness_ms=self._entry_freshness_ms,
-        )
-        made: list[Decision] = []
-        for active in self._state.strategies:
-            series = self._ready(active, wave)
-            if series:
-                windows = {
-                    need.timeframe: self._state.tables[need.timeframe].windows(series, need.length)
-                    for need in active.strategy.needs
-                }
-                biases = await self._state.biases(series, moment.close_time_ms)
-                made += decide(active, series, windows, biases, moment)
-        return await self._ports.decisions.save_first(made, fence=self._ports.fence) if made else []
-
-    def _ready(self, active: ActiveStrategy, wave: Sequence[CandlesClosed]) -> list[Series]:
-        """Series whose own candle closed here and is not handled yet, where every window reaches here."""
-        own, needs = active.timeframe, [self._state.tables[need.timeframe] for need in active.strategy.needs]
-        close_ms = wave[0].close_time_ms
-        if not own.closes_at(close_ms):
-            return []
-        ready = []
-        for event in wave:
-            series = (event.exchange, event.symbol)
-            announced = own is Timeframe.M1 or any(candle.timeframe is own for candle in event.candles)
-            if (
-                announced
-                and self._state.awaits(active, event)
-                and all(table.ready(series, close_ms) for table in needs)
-            ):
-                ready.append(series)
-        return ready
 
 
 def _runs(

@@ -29,8 +29,8 @@ async def start(context: Context) -> None:
     """Have the kernels ready; then wait for the lease, be the active engine while it is held, wait again when it is lost."""
     settings = context.settings
     config = load_config(settings.tracker_config)
-    strategies = active_strategies(config)
     compiled = load_kernels(settings.kernel_cache_dir, require_compiled=settings.require_compiled)
+    strategies = active_strategies(config)
     gc.collect()
     gc.freeze()  # Numba leaves a large heap that never changes: no collection walks over it again
     context.log.info("kernels_ready", compiled=compiled, strategies=[active.name for active in strategies])

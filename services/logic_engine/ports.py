@@ -1,5 +1,6 @@
 """What the engine reads and writes, as one value handed to its parts."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from shared.runtime.clock import Clock
 from shared.store.bias import BiasStore
 from shared.store.candles import CandleStore
 from shared.store.decisions import DecisionStore
+from shared.store.latches import LatchStore
 from shared.store.port import Store
 from shared.store.signals import SignalStore, SlotStore
 from shared.store.tape import TapeStore
@@ -28,16 +30,17 @@ class Ports:
         self.decisions = DecisionStore(store)
         self.slots = SlotStore(store)
         self.signals = SignalStore(store)
+        self.latches = LatchStore(store)
         self.biases = BiasStore(store)
         self.clock = clock
         self.fence = fence
         self._tape = TapeStore(store)
         self._bus = bus
 
-    async def announce(self, events: list[Event]) -> None:
+    async def announce(self, events: Sequence[Event]) -> None:
         """Publish signal events; nothing to do for none."""
         if events:
-            await self._bus.publish(SIGNAL_TOPIC, events)
+            await self._bus.publish(SIGNAL_TOPIC, list(events))
 
     async def trade_prices(self, exchange: str, symbol: str, minute_ms: int) -> npt.NDArray[np.float64] | None:
         """Prices of the minute's trades in market order; None where the tape holds none (any more)."""

@@ -1,6 +1,6 @@
 """What the engine remembers between candles. All of it can be read again from the store, and is, after any failure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -10,8 +10,10 @@ from services.logic_engine.core.pairs import base_and_quote
 from services.logic_engine.ports import Ports
 from shared.domain.bias import BiasInForce, MacroBias
 from shared.domain.events import CandleCorrected, CandlesClosed
+from shared.domain.signals import Signal
 from shared.domain.slots import SignalRecord, Slot, SlotKey
 from shared.domain.timeframe import MINUTE_MS, Timeframe
+from shared.store.latches import LatchRow
 from shared.strategies.windows import WindowTable
 
 Series = tuple[str, str]  # exchange, symbol
@@ -28,6 +30,9 @@ class State:
             for need in active.strategy.needs:
                 lengths[need.timeframe] = max(need.length, lengths.get(need.timeframe, 0))
         self.tables = {timeframe: WindowTable(timeframe, length) for timeframe, length in lengths.items()}
+        self.latches: dict[SlotKey, LatchRow] = {}
+        self.on_saved: list[Callable[[Sequence[Signal]], None]] = []  # told of every signal that was opened or closed
+        self.on_forgotten: list[Callable[[], None]] = []
         self.known: dict[Series, None] = {}  # every series whose slots exist, in the order they were met
         self.slots: dict[SlotKey, Slot] = {}
         self.records: dict[str, SignalRecord] = {}
@@ -48,6 +53,9 @@ class State:
         self.slots.clear()
         self.records.clear()
         self._biases.clear()
+        self.latches.clear()
+        for forgotten in self.on_forgotten:
+            forgotten()
 
     def handled_through_ms(self, series: Series) -> int:
         """Close of the last candle that every strategy has handled."""
@@ -116,6 +124,21 @@ class State:
         if records:
             saved = await self._ports.signals.save(records, fence=self._ports.fence)
             self.records.update((record.signal.signal_id, record) for record in saved)
+            for tell in self.on_saved:
+                tell([record.signal for record in saved])
+
+    async def load_latches(self, keys: Sequence[SlotKey]) -> None:
+        """Make the latches of these series available; where there is no row yet, none is set."""
+        unknown = [key for key in keys if key not in self.latches]
+        if unknown:
+            found = await self._ports.latches.get_many(unknown)
+            self.latches.update((key, found.get(key, LatchRow())) for key in unknown)
+
+    async def save_latches(self, rows: list[tuple[SlotKey, LatchRow]]) -> None:
+        """Write latches by compare-and-set and remember them."""
+        if rows:
+            saved = await self._ports.latches.save(rows, fence=self._ports.fence)
+            self.latches.update(zip((key for key, _ in rows), saved, strict=True))
 
     async def biases(self, series: Sequence[Series], close_time_ms: int) -> list[BiasInForce]:
         """The bias in force for each series at the close."""

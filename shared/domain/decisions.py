@@ -48,6 +48,36 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class Sizing(msgspec.Struct, frozen=True, kw_only=True):
+    """How large the strategy would make the position, for an account of `equity` (all in quote currency).
+
+    risk_pct: what the stop would cost, percent of equity; None without a stop. fraction: notional / equity.
+    volatility_day_pct, volatility_scale: where volatility decides the size. open_risk_pct: with the strategy's other open
+    signals; at most open_risk_pct_max is allowed.
+    """
+
+    equity: float
+    fraction: float
+    notional: float
+    quantity: float
+    risk_pct: float | None = None
+    volatility_day_pct: float | None = None
+    volatility_scale: float | None = None
+    open_risk_pct: float | None = None
+    open_risk_pct_max: float | None = None
+
+
+class MemberVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What one strategy of a manager said on the same windows. weight: as configured."""
+
+    name: str
+    weight: float
+    action: Action
+    trigger: str
+    score: float
+    conditions: tuple[Condition, ...]
+
+
 class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Which candles were read: `length` consecutive ones ending at the Decision's candle.
 
@@ -69,6 +99,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     parameters: the strategy's parameters as used.
     gates:      every gate's verdict but the slot's.
     reference_price: close of the candle, quote currency. take_profit, stop_loss: levels of an entry, None without.
+    windows:    what was read, the strategy's own timeframe first; a series it can do without may be absent.
+    score:      0-100, with the points of its components by name; None where the strategy gives none.
+    inputs:     recorded inputs besides candles: latches, what the memory said.
+    notes:      what else is worth knowing, `not_enough_history 1w: 12 of 60 candles are missing` say.
+    members:    of a manager, in their order.
+    holds, resets: keys of alert rules that hold on this candle, and of those that let go of their latch.
+    alerts:     keys of the alerts raised with it; `inputs` says which latches stood before and after.
     """
 
     strategy: str
@@ -87,6 +124,15 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     reference_price: float
     take_profit: float | None
     stop_loss: float | None
+    score: float | None = None
+    components: dict[str, float] = {}
+    inputs: dict[str, float | int | str | bool | None] = {}
+    notes: tuple[str, ...] = ()
+    members: tuple[MemberVerdict, ...] = ()
+    holds: tuple[str, ...] = ()
+    resets: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
+    sizing: Sizing | None = None
 
     def __post_init__(self) -> None:
         check_name(self.strategy, "strategy", f"decision {self.exchange} {self.symbol} {self.open_time_ms}")

@@ -6,7 +6,7 @@ import msgspec
 
 from shared.domain.bias import Direction
 from shared.domain.checks import check_name, check_price, check_time_ms, require
-from shared.domain.decisions import Condition
+from shared.domain.decisions import Condition, Sizing
 from shared.domain.identity import signal_id
 from shared.domain.timeframe import Timeframe
 
@@ -52,6 +52,10 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     opened_at_ms:        close of that candle.
     price_decimals:      decimals of the instrument's price step, for display.
     version:             1 when opened; each event of the signal adds one.
+    score:               of its Decision, 0-100; None where the strategy gives none.
+    sizing:              how large the strategy would make the position; None where it does not say.
+    trail_pct:           a stop follows the best price at this distance, percent of it; None for none.
+    time_exit_ms:        so long after the entry the signal ends at a close with a gain below time_exit_below_pct.
     prev_hash:           hash of the signal before it in its slot's chain; empty for the first.
     """
 
@@ -76,6 +80,11 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     window_digest: str
     prev_hash: str
     exit: SignalExit | None = None
+    score: float | None = None
+    sizing: Sizing | None = None
+    trail_pct: float | None = None
+    time_exit_ms: int | None = None
+    time_exit_below_pct: float = 0.0
 
     def __post_init__(self) -> None:
         place = f"signal {self.signal_id} {self.symbol}"

@@ -36,12 +36,18 @@ class VenueConfig(_Section):
 
 
 class StrategyConfig(_Section):
-    """One strategy with its parameters; names and ranges of parameters are the strategy's own and checked by it."""
+    """One strategy with its parameters; names and ranges of parameters are the strategy's own and checked by it.
+
+    kind: which strategy, where it runs under another name (one kind may run several times, on several timeframes).
+    symbols: parameters that replace the others for a symbol.
+    """
 
     name: Name
+    kind: Name | None = None
     enabled: bool = True
     timeframe: Timeframe = Timeframe.M1
     parameters: dict[str, Any] = Field(default_factory=dict)
+    symbols: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     max_age_candles: int | None = Field(default=240, gt=0)
     on_opposite: Literal["ignore", "close"] = "ignore"
 

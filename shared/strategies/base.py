@@ -1,15 +1,17 @@
 """What every strategy is: a name, the windows it reads, checked parameters, and a pure verdict over many symbols."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from shared.domain.decisions import Action, Condition
+from shared.domain.checks import require
+from shared.domain.decisions import Action, Condition, MemberVerdict, Sizing
 from shared.domain.errors import InvalidValueError
 from shared.domain.timeframe import Timeframe
+from shared.strategies.latches import AlertRule, LatchPolicy
 
 WINDOW_LENGTH: Final = 120
 
@@ -19,30 +21,48 @@ _Parameters = TypeVar("_Parameters", bound=msgspec.Struct)
 
 
 class WindowNeed(msgspec.Struct, frozen=True):
-    """A series a strategy reads: the last `length` closed candles of a timeframe."""
+    """A series a strategy reads: the last `length` closed candles of a timeframe.
+
+    optional: the strategy decides without it, too, and says so; its rows are then all NaN.
+    """
 
     timeframe: Timeframe
     length: int = WINDOW_LENGTH
+    optional: bool = False
 
 
 class WindowColumns(msgspec.Struct, frozen=True, kw_only=True):
-    """Windows of n symbols, C-contiguous float64 of shape (n, length), oldest candle first; row i is one symbol."""
+    """Windows of n symbols, C-contiguous float64 of shape (n, length), oldest candle first; row i is one symbol.
+
+    open_time_ms: int64 of the same shape, for strategies that know days; None where the caller has none.
+    """
 
     open: FloatGrid
     high: FloatGrid
     low: FloatGrid
     close: FloatGrid
     volume: FloatGrid
+    open_time_ms: npt.NDArray[np.int64] | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict on one window. trigger: the rule that fired, empty for `none`; levels in quote currency, entries only."""
+    """A verdict on one window. trigger: the rule that fired, empty for `none`; levels in quote currency, entries only.
+
+    score and components: 0-100 and its parts. holds, resets: keys of alert rules that hold here, and of those that let go.
+    """
 
     action: Action
     trigger: str
     conditions: tuple[Condition, ...]
     take_profit: float | None = None
     stop_loss: float | None = None
+    score: float | None = None
+    components: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
+    members: tuple[MemberVerdict, ...] = ()
+    sizing: Sizing | None = None
+    holds: tuple[str, ...] = ()
+    resets: tuple[str, ...] = ()
 
 
 class Strategy(Protocol):
@@ -50,7 +70,7 @@ class Strategy(Protocol):
 
     @property
     def name(self) -> str:
-        """As in the configuration, in keys and in messages."""
+        """Its kind, as the registry knows it."""
 
     @property
     def needs(self) -> tuple[WindowNeed, ...]:
@@ -60,8 +80,63 @@ class Strategy(Protocol):
     def parameters(self) -> dict[str, ParameterValue]:
         """The parameters as used, defaults included, for the Decision's record."""
 
+    @property
+    def memory_model(self) -> str | None:
+        """Its name in the adaptive memory, whose gates its entries then pass; None: none of it."""
+
+    @property
+    def alert_rules(self) -> Mapping[str, AlertRule]:
+        """By key, of a strategy that raises alerts; empty for others."""
+
+    @property
+    def latch_policy(self) -> LatchPolicy:
+        """How its alerts are capped."""
+
     def evaluate(self, windows: Mapping[Timeframe, WindowColumns]) -> Sequence[Outcome]:
         """One outcome per row, in order; a row's outcome never depends on the other rows."""
+
+
+class BaseStrategy:
+    """What strategies share: checked parameters, windows, no memory, no alerts."""
+
+    NAME: ClassVar[str]
+    PARAMETERS: ClassVar[type[msgspec.Struct]]
+    LENGTH: ClassVar[int] = WINDOW_LENGTH
+
+    def __init__(self, timeframe: Timeframe, parameters: Mapping[str, Any]) -> None:
+        self.own: Any = checked_parameters(self.NAME, self.PARAMETERS, parameters)
+        self.parameters: dict[str, ParameterValue] = msgspec.structs.asdict(self.own)
+        self.needs: tuple[WindowNeed, ...] = self.windows_needed(timeframe)
+        self.memory_model: str | None = None
+        self.alert_rules: Mapping[str, AlertRule] = {}
+        self.latch_policy = LatchPolicy()
+
+    @property
+    def name(self) -> str:
+        """Its kind."""
+        return self.NAME
+
+    def windows_needed(self, timeframe: Timeframe) -> tuple[WindowNeed, ...]:
+        """One window of LENGTH candles, unless a strategy says otherwise."""
+        return (WindowNeed(timeframe, self.LENGTH),)
+
+
+class StrategyParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Parameters of a strategy. RANGES: lowest and highest value by name, tested when built; None values pass."""
+
+    STRATEGY: ClassVar[str]
+    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {}
+
+    def __post_init__(self) -> None:
+        place = f"parameters of strategy {self.STRATEGY}"
+        for name, (low, high) in self.RANGES.items():
+            value = getattr(self, name)
+            if value is not None:
+                require(low <= value <= high, f"{name} must be {low:g}..{high:g}", value, place)
+        self.check(place)
+
+    def check(self, place: str) -> None:
+        """Rules between parameters; raises InvalidValueError."""
 
 
 def checked_parameters(strategy: str, kind: type[_Parameters], given: Mapping[str, Any]) -> _Parameters:
@@ -75,3 +150,26 @@ def checked_parameters(strategy: str, kind: type[_Parameters], given: Mapping[st
         return msgspec.convert(dict(given), kind)
     except msgspec.ValidationError as error:
         raise InvalidValueError(f"{error}, was {dict(given)!r} ({place})") from error
+
+
+def check_history(strategy: str, needs: Sequence[WindowNeed], windows: Mapping[Timeframe, WindowColumns]) -> None:
+    """Raises InvalidValueError `not_enough_history` with the number missing where a window is absent or too short."""
+    for need in needs:
+        columns = windows.get(need.timeframe)
+        count = 0 if columns is None else columns.close.shape[1]
+        missing = need.length - count
+        rule = f"not_enough_history: {missing} of {need.length} candles of {need.timeframe} are missing"
+        require(missing <= 0, rule, count, f"strategy {strategy}")
+
+
+def finite_rows(windows: Mapping[Timeframe, WindowColumns], needs: Sequence[WindowNeed]) -> npt.NDArray[np.bool_]:
+    """Which rows hold only finite numbers in the windows a strategy cannot do without."""
+    own = windows[needs[0].timeframe].close
+    good = np.ones(len(own), dtype=np.bool_)
+    for need in needs:
+        columns = windows[need.timeframe]
+        for grid in (columns.open, columns.high, columns.low, columns.close, columns.volume):
+            # One sum tells for the whole grid: NaN and Inf both make it so.
+            if not need.optional and not np.isfinite(grid.sum()):
+                good &= np.isfinite(grid).all(axis=1)
+    return good

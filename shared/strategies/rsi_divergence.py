@@ -21,11 +21,10 @@ from shared.domain.decisions import Action, Condition
 from shared.domain.timeframe import Timeframe
 from shared.strategies.base import (
     WINDOW_LENGTH,
+    BaseStrategy,
     Outcome,
-    ParameterValue,
     WindowColumns,
-    WindowNeed,
-    checked_parameters,
+    check_history,
 )
 from shared.strategies.levels import percent_levels
 
@@ -67,23 +66,16 @@ class RsiDivergenceParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_
             require(low <= value <= high, f"{name} must be {low:g}..{high:g}", value, place)
 
 
-class RsiDivergence:
+class RsiDivergence(BaseStrategy):
     """The strategy of this file; see its head."""
 
     NAME: ClassVar[str] = "rsi_divergence"
 
-    def __init__(self, timeframe: Timeframe, parameters: Mapping[str, Any]) -> None:
-        self._parameters = checked_parameters(self.NAME, RsiDivergenceParameters, parameters)
-        self.needs: tuple[WindowNeed, ...] = (WindowNeed(timeframe),)
-        self.parameters: dict[str, ParameterValue] = msgspec.structs.asdict(self._parameters)
-
-    @property
-    def name(self) -> str:
-        """rsi_divergence."""
-        return self.NAME
+    PARAMETERS: ClassVar[type[msgspec.Struct]] = RsiDivergenceParameters
 
     def evaluate(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
         """One kernel call over all rows, then one verdict per row."""
+        check_history(self.NAME, self.needs, windows)
         columns = windows[self.needs[0].timeframe]
         figures = self._figures(columns).tolist()
         closes = columns.close[:, -1].tolist()
@@ -92,7 +84,7 @@ class RsiDivergence:
     def _figures(self, columns: WindowColumns) -> Any:
         from shared.strategies.rsi_divergence_kernel import rsi_divergence_figures
 
-        own = self._parameters
+        own = self.own
         rsi, mean = np.empty_like(columns.close), np.empty_like(columns.close)
         out = np.empty((len(columns.close), _FIGURES))
         rsi_divergence_figures(
@@ -113,15 +105,15 @@ class RsiDivergence:
     def _verdict(self, figures: list[float], close: float) -> Outcome:
         conditions: list[Condition] = []
         fired: dict[Direction, list[str]] = {Direction.LONG: [], Direction.SHORT: []}
-        if self._parameters.mode != "divergence":
+        if self.own.mode != "divergence":
             self._extreme(figures, conditions, fired)
-        if self._parameters.mode != "extreme":
+        if self.own.mode != "extreme":
             self._divergence(figures, conditions, fired)
         longs, shorts = fired[Direction.LONG], fired[Direction.SHORT]
         if bool(longs) == bool(shorts):
             return Outcome(action=Action.NONE, trigger="", conditions=tuple(conditions))
         side = Direction.LONG if longs else Direction.SHORT
-        own = self._parameters
+        own = self.own
         take_profit, stop_loss = percent_levels(close, side, own.take_profit_pct, own.stop_loss_pct)
         return Outcome(
             action=Action.ENTER_LONG if longs else Action.ENTER_SHORT,
@@ -132,7 +124,7 @@ class RsiDivergence:
         )
 
     def _extreme(self, figures: list[float], conditions: list[Condition], fired: dict[Direction, list[str]]) -> None:
-        own = self._parameters
+        own = self.own
         rsi, volume, mean = figures[0], figures[1], figures[2]
         spike = _above("volume_spike", volume, own.volume_factor * mean, strict=True)
         oversold = _below("rsi_oversold", rsi, own.oversold)
@@ -144,7 +136,7 @@ class RsiDivergence:
             fired[Direction.SHORT].append("extreme")
 
     def _divergence(self, figures: list[float], conditions: list[Condition], fired: dict[Direction, list[str]]) -> None:
-        own = self._parameters
+        own = self.own
         price, rsi, price_later, rsi_later = figures[_BULLISH : _BULLISH + 4]
         bullish = (
             _below("swing_low_price", price_later, price, strict=True),

@@ -27,11 +27,15 @@ _FIRST_CAPACITY: Final = 16
 
 
 class Windows(msgspec.Struct, frozen=True, kw_only=True):
-    """Windows of n series, row by row: what a strategy reads and what a Decision records of it."""
+    """Windows of n series, row by row: what a strategy reads and what a Decision records of it.
+
+    A row without a whole window (only where one is optional) is all NaN; its record is None, its note says what is missing.
+    """
 
     columns: WindowColumns
-    records: tuple[WindowRecord, ...]
+    records: tuple[WindowRecord | None, ...]
     unusable: tuple[int, ...]  # per row: candles that a strategy may not rely on
+    missing: dict[int, str] = {}  # by row
 
 
 class WindowTable:
@@ -92,10 +96,10 @@ class WindowTable:
         row = self._rows.get(series)
         return self._newest_ms[row] + self._duration_ms if row is not None and self._count[row] else None
 
-    def ready(self, series: Series, close_time_ms: int) -> bool:
-        """Whether the row holds a whole window that reaches the newest close of this timeframe up to the time."""
+    def ready(self, series: Series, close_time_ms: int, length: int | None = None) -> bool:
+        """Whether the row holds a whole window (or `length` candles) that reaches this timeframe's newest close up to the time."""
         row = self._rows.get(series)
-        if row is None or self._count[row] < self.length:
+        if row is None or self._count[row] < (length or self.length):
             return False
         newest_close_ms = self._newest_ms[row] + self._duration_ms
         return newest_close_ms == close_time_ms or newest_close_ms == self.timeframe.open_time_ms(close_time_ms)
@@ -119,6 +123,22 @@ class WindowTable:
             self._revision[index],
             self._unusable[index],
         )
+
+    def windows_or_missing(self, series: Sequence[Series], length: int, close_time_ms: int) -> Windows:
+        """As `windows`, for an optional need: rows that are not ready are NaN and named in `missing`."""
+        ready = [item for item in series if self.ready(item, close_time_ms, length)]
+        if len(ready) == len(series):
+            return self.windows(series, length)
+        places = {item: place for place, item in enumerate(ready)}
+        found = self.windows(ready, length) if ready else None
+        windows = rows_or_missing(found, [places.get(item) for item in series], self.timeframe, length)
+        held = {row: self._held(item) for row, item in enumerate(series) if item not in places}
+        missing = {row: _missing_text(self.timeframe, length, count) for row, count in held.items()}
+        return msgspec.structs.replace(windows, missing=missing)
+
+    def _held(self, series: Series) -> int:
+        row = self._rows.get(series)
+        return 0 if row is None else self._count[row]
 
     def closes(self, series: Series) -> list[float]:
         """The closes in the row, oldest first; empty for an unknown series."""
@@ -177,7 +197,7 @@ def windows_of(
     first_ms, first_revision = open_ms[:, 0].tolist(), revision[:, 0].tolist()
     length = open_ms.shape[1]
     return Windows(
-        columns=WindowColumns(open=columns[0], high=columns[1], low=columns[2], close=columns[3], volume=columns[4]),
+        columns=_columns(columns, open_ms),
         records=tuple(
             WindowRecord(
                 timeframe=timeframe,
@@ -204,6 +224,32 @@ def windows_of_candles(candles: Sequence[Candle], length: int = WINDOW_LENGTH) -
         view(np.array([candle.revision for candle in candles], dtype=np.int64), length),
         view(np.array([not candle.usable for candle in candles]), length),
     )
+
+
+def rows_or_missing(windows: Windows | None, rows: Sequence[int | None], timeframe: Timeframe, length: int) -> Windows:
+    """Some rows of the windows, in this order; a None row is all NaN, has no record, and is named in `missing`."""
+    values = np.full((_COLUMNS, len(rows), length), np.nan)
+    open_ms = np.zeros((len(rows), length), dtype=np.int64)
+    chosen = [(place, row) for place, row in enumerate(rows) if row is not None]
+    records: list[WindowRecord | None] = [None] * len(rows)
+    unusable = [0] * len(rows)
+    if windows is not None and chosen:
+        places, picked = [place for place, _ in chosen], [row for _, row in chosen]
+        own = windows.columns
+        for column, grid in enumerate((own.open, own.high, own.low, own.close, own.volume)):
+            values[column, places] = grid[picked]
+        if own.open_time_ms is not None:
+            open_ms[places] = own.open_time_ms[picked]
+        for place, row in chosen:
+            records[place], unusable[place] = windows.records[row], windows.unusable[row]
+    missing = {place: _missing_text(timeframe, length, 0) for place, row in enumerate(rows) if row is None}
+    return Windows(columns=_columns(values, open_ms), records=tuple(records), unusable=tuple(unusable), missing=missing)
+
+
+def _missing_text(timeframe: Timeframe, length: int, held: int) -> str:
+    lacking = length - held
+    what = f"{lacking} of {length} candles are missing" if lacking > 0 else "the last candles do not reach this close"
+    return f"not_enough_history {timeframe}: {what}"
 
 
 def window_digest(candles: Sequence[Candle]) -> str:
@@ -234,6 +280,17 @@ def run_lengths(values: Sequence[int]) -> tuple[tuple[int, int], ...]:
         else:
             runs.append((value, 1))
     return tuple(runs)
+
+
+def _columns(values: npt.NDArray[np.float64], open_ms: IntGrid) -> WindowColumns:
+    return WindowColumns(
+        open=values[0],
+        high=values[1],
+        low=values[2],
+        close=values[3],
+        volume=values[4],
+        open_time_ms=np.ascontiguousarray(open_ms),
+    )
 
 
 def _values(candle: Candle) -> tuple[float, float, float, float, float]:

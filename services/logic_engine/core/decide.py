@@ -7,7 +7,7 @@ import msgspec
 from services.logic_engine.core.active import ActiveStrategy
 from services.logic_engine.core.gates import bias_gate, freshness_gate, quality_gate
 from shared.domain.bias import BiasInForce
-from shared.domain.decisions import Decision, Gate
+from shared.domain.decisions import Decision, Gate, WindowRecord
 from shared.domain.timeframe import Timeframe
 from shared.strategies.base import Outcome
 from shared.strategies.windows import Windows
@@ -29,18 +29,19 @@ def decide(
     moment: Moment,
 ) -> list[Decision]:
     """One Decision per (exchange, symbol), all from one call of the strategy; row i of each window belongs to series i."""
-    strategy = active.strategy
-    outcomes = strategy.evaluate({timeframe: window.columns for timeframe, window in windows.items()})
-    own = windows[active.timeframe]
-    closes = own.columns.close[:, -1].tolist()
+    columns = {timeframe: window.columns for timeframe, window in windows.items()}
+    outcomes = active.evaluate([symbol for _, symbol in series], columns)
+    closes = windows[active.timeframe].columns.close[:, -1].tolist()
     fresh = freshness_gate(moment.close_time_ms, moment.market_ms, moment.entry_freshness_ms)
+    read = [windows[need.timeframe] for need in active.strategy.needs]
     decisions = []
     for row, (exchange, symbol) in enumerate(series):
         outcome, bias = outcomes[row], biases[row]
-        unusable = sum(window.unusable[row] for window in windows.values())
+        unusable = sum([window.unusable[row] for window in read])
+        absent = tuple([window.missing[row] for window in read if row in window.missing])
         decisions.append(
             Decision(
-                strategy=strategy.name,
+                strategy=active.name,
                 exchange=exchange,
                 symbol=symbol,
                 timeframe=active.timeframe,
@@ -50,14 +51,25 @@ def decide(
                 conditions=outcome.conditions,
                 gates=(quality_gate(unusable), fresh, bias_gate(bias, outcome.action)),
                 bias=bias.text,
-                parameters=strategy.parameters,
-                windows=tuple(windows[need.timeframe].records[row] for need in strategy.needs),
+                parameters=active.parameters(symbol),
+                windows=_records([window.records[row] for window in read]),
                 reference_price=closes[row],
                 take_profit=outcome.take_profit,
                 stop_loss=outcome.stop_loss,
+                score=outcome.score,
+                components=outcome.components,
+                notes=outcome.notes + absent if absent else outcome.notes,
+                members=outcome.members,
+                sizing=outcome.sizing,
+                holds=outcome.holds,
+                resets=outcome.resets,
             )
         )
     return decisions
+
+
+def _records(records: Sequence[WindowRecord | None]) -> tuple[WindowRecord, ...]:
+    return tuple([record for record in records if record is not None])
 
 
 def shadow_of(first: Decision, outcome: Outcome, windows: Sequence[Windows], row: int) -> Decision:
@@ -69,10 +81,16 @@ def shadow_of(first: Decision, outcome: Outcome, windows: Sequence[Windows], row
         trigger=outcome.trigger,
         conditions=outcome.conditions,
         gates=tuple(quality_gate(unusable) if gate.name == "quality" else gate for gate in first.gates),
-        windows=tuple(window.records[row] for window in windows),
+        windows=_records([window.records[row] for window in windows]),
         reference_price=float(windows[0].columns.close[row, -1]),
         take_profit=outcome.take_profit,
         stop_loss=outcome.stop_loss,
+        score=outcome.score,
+        components=outcome.components,
+        members=outcome.members,
+        sizing=outcome.sizing,
+        holds=outcome.holds,
+        resets=outcome.resets,
     )
 
 

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 from services.logic_engine.core.active import ActiveStrategy
 from shared.domain.decimals import plain_text
-from shared.domain.decisions import Decision
+from shared.domain.decisions import Decision, Sizing
 from shared.domain.errors import InvalidValueError
 from shared.domain.identity import signal_id
 from shared.domain.signals import Signal, SignalStatus
+from shared.portfolio.sizing import risk_sizing
 
 
 def opened_signal_id(decision: Decision) -> str | None:
@@ -26,8 +27,13 @@ def opened_signal_id(decision: Decision) -> str | None:
     )
 
 
-def opened_signal(decision: Decision, active: ActiveStrategy, *, prev_hash: str, price_decimals: int) -> Signal:
-    """Version 1 of the signal: entry at the candle's close. The same Decision always gives the same signal."""
+def opened_signal(
+    decision: Decision, active: ActiveStrategy, *, prev_hash: str, price_decimals: int, open_risk_pct: float = 0.0
+) -> Signal:
+    """Version 1 of the signal: entry at the candle's close. The same Decision always gives the same signal.
+
+    open_risk_pct: what the strategy's other open signals risk.
+    """
     side, name = decision.action.side, opened_signal_id(decision)
     if side is None or name is None:
         place = f"{decision.exchange} {decision.symbol} {decision.open_time_ms}"
@@ -53,7 +59,31 @@ def opened_signal(decision: Decision, active: ActiveStrategy, *, prev_hash: str,
         bias=decision.bias,
         window_digest=decision.windows[0].digest,
         prev_hash=prev_hash,
+        score=decision.score,
+        sizing=sizing_of(decision, open_risk_pct),
     )
+
+
+def sizing_of(decision: Decision, open_risk_pct: float) -> Sizing | None:
+    """The Decision's own sizing, else what its stop may cost by its parameters `equity` and `risk_pct`; None without."""
+    own, stop = decision.parameters, decision.stop_loss
+    if decision.sizing is not None or own.get("risk_pct") is None or own.get("equity") is None or stop is None:
+        return decision.sizing
+    risk_pct, remembered = _number(own["risk_pct"]), decision.inputs.get("memory.risk_pct_max")
+    limit, decimals = own.get("open_risk_pct_max"), own.get("quantity_decimals")
+    return risk_sizing(
+        equity=_number(own["equity"]),
+        risk_pct=risk_pct if remembered is None else min(risk_pct, _number(remembered)),
+        entry=decision.reference_price,
+        stop=stop,
+        open_risk_pct=None if limit is None else open_risk_pct,
+        open_risk_pct_max=None if limit is None else _number(limit),
+        quantity_decimals=None if decimals is None else int(_number(decimals)),
+    )
+
+
+def _number(value: object) -> float:
+    return float(str(value))
 
 
 def decimals_seen(prices: Iterable[float]) -> int:
