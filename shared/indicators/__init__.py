@@ -6,7 +6,18 @@ Importing this package imports no Numba: services that only draw a chart use `pl
 from importlib import import_module
 from typing import Final
 
-FAMILIES: Final = ("averages", "extremes", "levels", "momentum", "trend", "volatility", "volume")
+FAMILIES: Final = (
+    "averages",
+    "channels",
+    "extremes",
+    "levels",
+    "momentum",
+    "oscillators",
+    "smoothing",
+    "trend",
+    "volatility",
+    "volume",
+)
 
 
 def warm_up() -> list[str]:

@@ -1,4 +1,4 @@
-"""Daily VWAP and the z-score of volume, checked."""
+"""Daily VWAP, the z-score of volume and on-balance volume, checked."""
 
 import numpy as np
 
@@ -33,4 +33,14 @@ def volume_zscore(volume: FloatArray, window: int = 20) -> FloatArray:
     check_window(window, "window", "volume_zscore", least=2)
     out = np.empty_like(values)
     kernels.volume_zscore(values, window, out)
+    return out
+
+
+def obv(close: FloatArray, volume: FloatArray) -> FloatArray:
+    """On-balance volume: starts at 0, plus the volume of a candle that closes higher, minus that of one that closes lower."""
+    from shared.indicators.kernels import volume as kernels
+
+    closes, volumes = together(close=close, volume=volume)
+    out = np.empty_like(closes)
+    kernels.obv(closes, volumes, out)
     return out

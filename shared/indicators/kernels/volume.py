@@ -1,4 +1,4 @@
-"""Volume: daily VWAP and the z-score of volume."""
+"""Volume: daily VWAP, the z-score of volume, on-balance volume."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DAY_MS: Final = 86_400_000
 VWAP_STATE: Final = 5  # candles seen, day, sum of typical price times volume, sum of volume, last value
+OBV_STATE: Final = 3  # candles seen, last close, sum
 
 
 @kernel(
@@ -84,3 +85,26 @@ def volume_zscore(volume: "FloatArray", window: int, out: "FloatArray") -> None:
 def zscore_state(window: int) -> int:
     """Length of the state of volume_zscore_advance."""
     return MOMENTS_HEAD + window
+
+
+@kernel("void(float64[::1], float64[::1], float64[::1], float64[::1])")
+def obv_advance(close: "FloatArray", volume: "FloatArray", state: "FloatArray", out: "FloatArray") -> None:
+    """OBV of the candles that follow those in `state` (OBV_STATE); see checked.obv."""
+    for i in range(close.shape[0]):
+        if state[0] == 0.0:
+            state[2] = 0.0 * (close[i] + volume[i])
+        elif close[i] > state[1]:
+            state[2] += volume[i]
+        elif close[i] < state[1]:
+            state[2] -= volume[i]
+        elif close[i] != state[1]:  # either is NaN
+            state[2] = float("nan")
+        state[0] = 1.0
+        state[1] = close[i]
+        out[i] = state[2]
+
+
+@kernel("void(float64[::1], float64[::1], float64[::1])")
+def obv(close: "FloatArray", volume: "FloatArray", out: "FloatArray") -> None:
+    """On-balance volume; see checked.obv."""
+    obv_advance(close, volume, np.zeros(OBV_STATE), out)

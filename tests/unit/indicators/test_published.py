@@ -18,6 +18,11 @@ def ohlc(source):
     return source.high, source.low, source.close
 
 
+def together(stochastic):
+    """%K from the candle on that also has %D, as TA-Lib and Tulip give it."""
+    return np.where(np.isnan(stochastic.d), np.nan, stochastic.k), stochastic.d
+
+
 SPY = {
     "sma": [(lambda s: checked.sma(s.close, 20), "sma", "sma")],
     "ema": [(lambda s: checked.ema(s.close, 20), "ema", "ema")],
@@ -41,6 +46,16 @@ SPY = {
         (lambda s: checked.bollinger(s.close).lower, "bb", "lowerBand"),
     ],
     "supertrend": [(lambda s: checked.supertrend(*ohlc(s)).line, "supertrend", "superTrend")],
+    "stochastic": [
+        (lambda s: checked.stochastic(*ohlc(s)).k, "stoch", "k"),
+        (lambda s: checked.stochastic(*ohlc(s)).d, "stoch", "d"),
+    ],
+    "keltner": [
+        (lambda s: checked.keltner(*ohlc(s)).upper, "keltner", "upperBand"),
+        (lambda s: checked.keltner(*ohlc(s)).middle, "keltner", "centerline"),
+        (lambda s: checked.keltner(*ohlc(s)).lower, "keltner", "lowerBand"),
+    ],
+    "obv": [(lambda s: checked.obv(s.close, s.volume), "obv", "obv")],
     # That library's VWAP runs from the first bar: one long day.
     "vwap": [(lambda s: checked.vwap_daily(np.zeros(502, np.int64), *ohlc(s), s.volume), "vwap", "vwap")],
 }
@@ -65,6 +80,10 @@ TALIB = {
         )
     ),
     "atr": lambda s: [(checked.atr(*ohlc(s)), talib.ATR(*ohlc(s), 14))],
+    "stochastic": lambda s: list(
+        zip(together(checked.stochastic(*ohlc(s))), talib.STOCH(*ohlc(s), 14, 3, 0, 3, 0), strict=True)
+    ),
+    "obv": lambda s: [(np.diff(checked.obv(s.close, s.volume)), np.diff(talib.OBV(s.close, s.volume)))],
     "rolling": lambda s: [
         (checked.rolling_max(s.high, 30), talib.MAX(s.high, 30)),
         (checked.rolling_min(s.low, 30), talib.MIN(s.low, 30)),
@@ -126,11 +145,21 @@ def test_chartschool_ranges_and_bands_are_met_in_every_printed_digit(market_data
     ):
         channel.check(head, values)
 
+    keltner = Sheet(market_data, "kc")
+    found = checked.keltner(keltner["High"], keltner["Low"], keltner["Close"], seed="first")
+    for head, values in zip(("upper_band", "middle_band", "lower_band"), found, strict=True):
+        keltner.check(head, values)
+
 
 def test_the_chartschool_vwap_is_met_while_its_window_runs_from_the_first_row(market_data):
     vwap = Sheet(market_data, "vwap")
     columns = [vwap[head][:14] for head in ("High", "Low", "Close", "Volume")]
     assert_allclose(checked.vwap_daily(np.zeros(14, np.int64), *columns), vwap["vwap"][:14], rtol=1e-12)
+
+
+def test_the_chartschool_on_balance_volume_is_met(market_data):
+    obv = Sheet(market_data, "obv")
+    obv.check("OBV", checked.obv(obv["Close"], np.nan_to_num(obv["Volume"])))
 
 
 def test_tulip_vectors_are_met_in_every_printed_digit(market_data):
@@ -157,3 +186,9 @@ def test_tulip_vectors_are_met_in_every_printed_digit(market_data):
     check("ppo 2 5", lambda c, *_: [np.where(np.arange(len(c)) > 0, checked.ppo(c, 2, 5, 9).line, np.nan)])
     # Tulip's first directional value is that of one candle earlier; from then on the two are the same.
     check("di 5", lambda h, low, c, *_: checked.adx(h, low, c, 5, "talib")[:2], skip=1)
+    check("fisher 5", lambda h, low, *_: checked.fisher(h, low, 5))
+    check("stoch 5 3 3", lambda h, low, c, *_: together(checked.stochastic(h, low, c, 5, 3, 3)))
+    check("obv", lambda c, v, *_: [checked.obv(c, v)])
+    # Tulip's is the population deviation of a year of 252 days.
+    annual = (252 * 4 / 5) ** 0.5
+    check("volatility 5", lambda c, *_: [checked.realised_volatility(c, 5, "deviation", annual)])
