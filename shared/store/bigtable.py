@@ -22,7 +22,7 @@ from shared.domain.wall_clock import WallClock
 from shared.store import bigtable_cells as cells
 from shared.store.bigtable_connection import BigtableConnection
 from shared.store.leases import granted
-from shared.store.port import Lease, Outcome, Row, Write
+from shared.store.port import Lease, Outcome, Row, Write, check_fill
 
 _LEASES: Final = "leases"
 _HOUR_MS: Final = 3_600_000
@@ -75,7 +75,8 @@ class BigtableStore:
         """The kept cells; what the collector has not removed yet stays unseen."""
         kept = row_filters.CellsColumnLimitFilter(self._declared(table).max_versions)
         found = await self._connection.call(table, lambda there: there.read_row(key, row_filter=kept))
-        return [cells.row_of(table, key, cell.value) for cell in reversed(found.cells)] if found else []
+        rows = [cells.row_of(table, key, cell.value) for cell in reversed(found.cells)] if found else []
+        return list({row.revision: row for row in rows}.values())  # of a filled row and a written one the written
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Table by table in the list's order; rows of one table at once, writes of one row one after the other."""
@@ -91,6 +92,12 @@ class BigtableStore:
             else:
                 await self._write_rows(writes, places, outcomes)
         return outcomes
+
+    async def fill(self, writes: Sequence[Write]) -> None:
+        """In bulk and without looking: the cells lie below those of every conditional write, so that they hide none."""
+        check_fill(writes, [self._declared(write.table) for write in writes])
+        for name, some in groupby(writes, key=lambda write: write.table):
+            await self._bulk(name, [cells.fill_entry(write) for write in some])
 
     async def delete(self, table: str, keys: Sequence[str]) -> None:
         """Revision and fence are forgotten with the row: a later write begins at revision 1."""

@@ -105,6 +105,12 @@ def blind_entry(table: Table, write: Write, now_ms: int) -> mutations.RowMutatio
     return mutations.RowMutationEntry(write.key, _mutations(table, write, ABSENT, now_ms))
 
 
+def fill_entry(write: Write) -> mutations.RowMutationEntry:
+    """The mutation that makes a first revision where there is none: an older cell than any that a conditional write makes."""
+    packed = _HEADER.pack(_LAYOUT, 1, write.fence or 0) + write.value
+    return mutations.RowMutationEntry(write.key, [mutations.SetCell(FAMILY, QUALIFIER, packed, 0)])
+
+
 def expiry_entry(key: bytes, before_ms: int) -> mutations.RowMutationEntry:
     """Removes what was written before; a cell written meanwhile stays."""
     old = mutations.DeleteRangeFromColumn(FAMILY, QUALIFIER, end_timestamp_micros=before_ms * _STEP_MICROS)

@@ -81,6 +81,10 @@ class CandleStore:
                 return [saved[number] for number in range(len(candles))]
         raise TransientError(f"{len(waiting)} candle rows kept changing during {_ATTEMPTS} attempts")
 
+    async def fill(self, candles: Sequence[Candle], *, fence: int | None) -> None:
+        """Store each candle as a first revision where there is none; those that are there stay. In bulk, for history."""
+        await self._store.fill([_write(candle, 0, fence) for candle in candles])
+
     async def _differing(
         self, candles: Sequence[Candle], refused: list[int], known: list[int], saved: dict[int, Candle]
     ) -> list[int]:

@@ -8,7 +8,7 @@ from shared.domain.checks import require
 from shared.domain.topology import Table, Topology
 from shared.domain.wall_clock import WallClock
 from shared.store.leases import granted
-from shared.store.port import Lease, Outcome, Row, Write
+from shared.store.port import Lease, Outcome, Row, Write, check_fill
 
 _HOUR_MS: Final = 3_600_000
 _Version = tuple[int, bytes, int, int]  # revision, value, fence, written_at_ms
@@ -92,6 +92,15 @@ class MemoryStore:
         now_ms = self._clock.wall_ms()
         tables = [self._of(write.table) for write in writes]  # an undeclared one refuses the whole list
         return [table.write(write, now_ms) for table, write in zip(tables, writes, strict=True)]
+
+    async def fill(self, writes: Sequence[Write]) -> None:
+        """Those whose key is not there."""
+        now_ms = self._clock.wall_ms()
+        tables = [self._of(write.table) for write in writes]
+        check_fill(writes, [rows.table for rows in tables])
+        for rows, write in zip(tables, writes, strict=True):
+            if write.key not in rows.versions:
+                rows.write(write, now_ms)
 
     async def delete(self, table: str, keys: Sequence[str]) -> None:
         """Revision and fence are forgotten with the row."""

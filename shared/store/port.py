@@ -10,6 +10,9 @@ from typing import Protocol
 
 import msgspec
 
+from shared.domain.checks import require
+from shared.domain.topology import Table
+
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A row as stored: its newest value (or an older one, from `history`)."""
@@ -70,6 +73,13 @@ class Store(Protocol):
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """Write each row on its own, in order; durable when it returns (as the table declares). One outcome per write."""
 
+    async def fill(self, writes: Sequence[Write]) -> None:
+        """Write many rows in bulk where there are none; a row that is there keeps its newest value and its revision.
+
+        For history, of which any other writer's row is the better one: expected_revision must be 0, a fence is kept but
+        refuses nobody, and nobody is told which rows were there. Not for tables with a time to live or write_once.
+        """
+
     async def delete(self, table: str, keys: Sequence[str]) -> None:
         """Remove rows with all their revisions; absent ones are no error."""
 
@@ -91,6 +101,15 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+
+
+def check_fill(writes: Sequence[Write], tables: Sequence[Table]) -> None:
+    """Raise InvalidValueError for a write that `fill` does not take."""
+    for write, table in zip(writes, tables, strict=True):
+        place = f"fill, table {write.table}, row {write.key}"
+        require(write.expected_revision == 0, "a row to fill expects revision 0", write.expected_revision, place)
+        kept_simply = table.ttl_hours is None and not table.write_once
+        require(kept_simply, "tables with a time to live or write_once are not filled", table.name, place)
 
 
 def key_of(*parts: str | int) -> str:

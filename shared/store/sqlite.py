@@ -12,8 +12,9 @@ from shared.domain.wall_clock import WallClock
 from shared.sqlite.bulk import insert_rows
 from shared.sqlite.database import Database
 from shared.store.leases import granted
-from shared.store.port import Lease, Outcome, Row, Write
+from shared.store.port import Lease, Outcome, Row, Write, check_fill
 
+_FILL_ROWS: Final = 1_000  # per transaction
 _PRUNE_ROWS: Final = 2_000  # per transaction, so that other processes get their turn
 _HOUR_MS: Final = 3_600_000
 _INSERT: Final = "INTO rows (tbl, key, revision, value, fence, written_at_ms, aging) VALUES"
@@ -93,6 +94,21 @@ class SqliteStore:
             lambda connection: _write_all(connection, writes, declared, now_ms),
             fully_synchronous=any(item.table.fully_synchronous for item in declared),
         )
+
+    async def fill(self, writes: Sequence[Write]) -> None:
+        """One transaction per thousand rows, so that other processes get their turn."""
+        declared = [self._declared(write.table) for write in writes]
+        check_fill(writes, [item.table for item in declared])
+        now_ms = self._clock.wall_ms()
+        rows = [
+            (place.number, write.key, 1, write.value, write.fence or 0, now_ms, place.aging)
+            for place, write in zip(declared, writes, strict=True)
+        ]
+        for start in range(0, len(rows), _FILL_ROWS):
+            some = rows[start : start + _FILL_ROWS]
+            await self._database.write(
+                lambda connection, some=some: insert_rows(connection, f"INSERT OR IGNORE {_INSERT}", some)  # type: ignore[misc]  # mypy infers no lambda with defaults
+            )
 
     async def delete(self, table: str, keys: Sequence[str]) -> None:
         """Revision and fence are forgotten with the row: a later write begins at revision 1."""

@@ -140,6 +140,37 @@ async def test_history_keeps_the_tables_number_of_revisions(store_case: StoreCas
     assert await store.history("versioned", "absent") == []
 
 
+async def test_filling_makes_rows_where_there_are_none_and_touches_no_other(store_case: StoreCase):
+    store = store_case.store
+    await put(store, "versioned", "known", b"1", fence=5)
+    await put(store, "versioned", "corrected", b"1", fence=5)
+    await put(store, "versioned", "corrected", b"2", fence=5)
+    keys = ["known", "corrected", *(f"new {number:04d}" for number in range(2_500))]
+    writes = [Write(table="versioned", key=key, value=key.encode(), expected_revision=0, fence=2) for key in keys]
+
+    for _ in range(2):  # once more changes nothing
+        await store.fill([*writes, Write(table="single", key="a", value=b"a", expected_revision=0)])
+        await store.fill([])
+
+    assert await store.get("versioned", "known") == Row(key="known", value=b"1", revision=1, fence=5)
+    assert [row.value for row in await store.history("versioned", "corrected")] == [b"1", b"2"]
+    assert await store.history("versioned", "known") == [Row(key="known", value=b"1", revision=1, fence=5)]
+    assert len(await store.scan("versioned", "new", "new~")) == 2_500
+    filled = await store.get("versioned", "new 0007")
+    assert filled == Row(key="new 0007", value=b"new 0007", revision=1, fence=2)
+    assert await put(store, "versioned", "new 0007", b"no", expected=0, fence=6) is Outcome.CONFLICT
+    assert await put(store, "versioned", "new 0007", b"no", expected=1, fence=1) is Outcome.FENCED
+    assert await put(store, "versioned", "new 0007", b"yes", expected=1, fence=6) is Outcome.WRITTEN
+    await store.fill(writes)
+    assert await store.get("versioned", "new 0007") == Row(key="new 0007", value=b"yes", revision=2, fence=6)
+
+
+@pytest.mark.parametrize(("table", "expected"), [("single", None), ("single", 1), ("aging", 0), ("once", 0)])
+async def test_what_could_not_be_filled_safely_is_refused(store_case: StoreCase, table: str, expected: int | None):
+    with pytest.raises(InvalidValueError, match=r"fill, table (single|aging|once), row k"):
+        await store_case.store.fill([Write(table=table, key="k", value=b"", expected_revision=expected)])
+
+
 async def test_deleted_rows_are_forgotten_with_revisions_and_fence(store_case: StoreCase):
     store = store_case.store
     for key in ("a", "b"):

@@ -20,6 +20,7 @@ writes = st.builds(
 operations = st.lists(
     st.one_of(
         st.tuples(st.just("write"), st.lists(writes, max_size=6)),
+        st.tuples(st.just("fill"), st.sampled_from(["single", "versioned"]), st.lists(keys, max_size=4)),
         st.tuples(st.just("delete"), tables, st.lists(keys, max_size=3)),
         st.tuples(st.just("delete_range"), tables, keys, keys, st.integers(0, 3)),
         st.tuples(st.just("pass"), st.integers(1, 40)),
@@ -48,6 +49,10 @@ class Model:
         self.rows[write.table, write.key] = [*kept, (row, self.now_ms)][-versions:]
         return Outcome.WRITTEN
 
+    def fill(self, write: Write) -> None:
+        if (write.table, write.key) not in self.rows:
+            self.write(write)
+
     def delete(self, table: str, doomed: list[str]) -> None:
         for key in doomed:
             self.rows.pop((table, key), None)
@@ -67,6 +72,12 @@ async def compare(steps, store: Store, clock: EventClock) -> None:
     for name, *arguments in steps:
         if name == "write":
             assert await store.write(*arguments) == [model.write(write) for write in arguments[0]]
+        elif name == "fill":
+            table, some = arguments
+            fills = [Write(table=table, key=key, value=b"filled", expected_revision=0) for key in some]
+            await store.fill(fills)
+            for fill in fills:
+                model.fill(fill)
         elif name == "delete":
             await store.delete(*arguments)
             model.delete(*arguments)
