@@ -125,6 +125,9 @@ async def _store(
     settings: ServiceSettings, choice: Choice, topology: Topology, clock: Clock, database: Database | None
 ) -> Store:
     if choice.store == "bigtable":
+        from shared.store.bigtable_import import import_data_client
+
+        import_data_client()
         from shared.store.bigtable import BigtableStore
 
         store = BigtableStore(*bigtable_place(settings), topology, clock)
