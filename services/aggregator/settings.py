@@ -19,7 +19,11 @@ class Settings(ServiceSettings):
         None, validation_alias="BYBIT_REST_URL", description="Overrides the configuration and the venue's own address."
     )
     binance_rest_url: str | None = Field(None, validation_alias="BINANCE_REST_URL")
-    batches_per_pull_max: PositiveInt = Field(200, validation_alias="AGGREGATOR_BATCHES_PER_PULL_MAX")
+    batches_per_pull_max: PositiveInt = Field(
+        10,
+        validation_alias="AGGREGATOR_BATCHES_PER_PULL_MAX",
+        description="Appended together; a shutdown finishes them first. A batch of a busy market holds thousands of trades.",
+    )
     hole_timeout_ms: PositiveInt = Field(
         _DEFAULT.hole_timeout_ms,
         validation_alias="HOLE_TIMEOUT_MS",

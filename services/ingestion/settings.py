@@ -26,7 +26,7 @@ class IngestionSettings(ServiceSettings):
     clock_symbol: str | None = Field(None, validation_alias="INGESTION_CLOCK_SYMBOL")
 
     window_ms: PositiveInt = Field(250, validation_alias="INGESTION_WINDOW_MS")
-    window_trades_max: PositiveInt = Field(500, validation_alias="INGESTION_WINDOW_TRADES_MAX")
+    window_trades_max: PositiveInt = Field(5_000, validation_alias="INGESTION_WINDOW_TRADES_MAX")
     heartbeat_ms: PositiveInt = Field(1_000, validation_alias="INGESTION_HEARTBEAT_MS")
     lateness_ms: NonNegativeInt = Field(1_000, validation_alias="INGESTION_LATENESS_MS", description="Market time.")
     trade_ahead_max_ms: PositiveInt = Field(300_000, validation_alias="INGESTION_TRADE_AHEAD_MAX_MS")
