@@ -70,6 +70,10 @@ class Platform:
                 [sys.executable, "-m", f"services.{name}.main"], cwd=ROOT, env=environment, stdout=log, stderr=log
             )
 
+    def pid(self, name: str) -> int:
+        """Of the process started last under that name."""
+        return self._processes[name].pid
+
     def kill(self, name: str) -> None:
         """End it as a power cut would."""
         self._processes[name].kill()
