@@ -1,7 +1,8 @@
 """Draws charts in a worker process, so that the event loop and its messages never wait for a picture.
 
 Measured beside a thread (benchmarks/notifier_latency.py): the thread keeps pandas and matplotlib in this process and
-delays messages while it holds the interpreter; the process costs its own memory, once.
+delays messages while it holds the interpreter; the process costs its own memory, once. A process draws for ever: its figures
+are reused and its memory stays where it is (benchmarks/charts.py).
 """
 
 import asyncio
@@ -13,13 +14,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from services.notifier.chart_drawing import draw_chart, import_drawing
+from services.notifier.chart_drawing import draw_chart, warm_up_drawing
 from services.notifier.core.chart_model import ChartModel
 
 _Result = TypeVar("_Result")
-_CHARTS_PER_PROCESS: Final = 500  # matplotlib's memory grows slowly; a fresh process starts over
 
 
 class ChartPool(Protocol):
@@ -50,9 +50,9 @@ class ProcessChartPool:
                 return await self._submit(draw_chart, model)
 
     async def warm(self) -> None:
-        """Start a worker and let it import what drawing needs, so that the first chart is as fast as the next."""
+        """Start a worker and let it make its first figure, so that the first chart is as fast as the next."""
         with contextlib.suppress(BrokenProcessPool):
-            await self._submit(import_drawing)
+            await self._submit(warm_up_drawing)
 
     async def close(self) -> None:
         """End the workers; charts in the making are given up."""
@@ -64,7 +64,6 @@ class ProcessChartPool:
                 max_workers=self._workers,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_prepare_worker,
-                max_tasks_per_child=_CHARTS_PER_PROCESS,
             )
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 

@@ -11,6 +11,7 @@ from telegram.error import InvalidToken, TelegramError
 from services.notifier.bot import ButtonBot
 from services.notifier.chart_pool import ProcessChartPool
 from services.notifier.charts import ChartService
+from services.notifier.core.chart_model import ChartLook
 from services.notifier.core.languages import LANGUAGES
 from services.notifier.messengers.console import CONSOLE_CHAT, ConsoleMessenger
 from services.notifier.messengers.port import Messenger
@@ -69,6 +70,7 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
             pool=pool,
             log=context.log,
             cache_ttl_ms=round(settings.chart_cache_hours * 3_600_000),
+            look=ChartLook(theme=settings.chart_theme, scale=settings.chart_scale, language=settings.language),
         ),
         limits=settings.sender_limits(),
         words=words,

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 
+from services.notifier.core.chart_layout import DEFAULT_SCALE
 from services.notifier.delivery import SenderLimits
 from shared.runtime.settings import ServiceSettings
 
@@ -37,6 +38,10 @@ class NotifierSettings(ServiceSettings):
     chart_cache_hours: PositiveFloat = Field(24.0, validation_alias="CHART_CACHE_HOURS")
     chart_workers: PositiveInt = Field(1, validation_alias="CHART_WORKERS")
     charts_waiting_max: PositiveInt = Field(50, validation_alias="CHARTS_WAITING_MAX")
+    chart_theme: Literal["dark", "light"] = Field("dark", validation_alias="CHART_THEME")
+    chart_scale: float = Field(
+        DEFAULT_SCALE, validation_alias="CHART_SCALE", ge=1, le=3, description="Pixels per unit of 640 x 720."
+    )
     outbox_dir: Path = Field(Path("data/outbox"), validation_alias="OUTBOX_DIR")
     console_format: Literal["text", "json"] = Field("text", validation_alias="CONSOLE_FORMAT")
     language: Literal["en"] = Field("en", validation_alias="NOTIFIER_LANGUAGE")

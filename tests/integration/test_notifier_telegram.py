@@ -55,7 +55,7 @@ async def test_entry_then_chart_on_a_press_then_edit_on_exit_that_keeps_its_butt
         query = server.press(CHAT, entry.message_id, f"chart:{signal.signal_id}", user_id=5)
         view = await server.wait_until_async(lambda state: len(state.messages_of(CHAT)) == 2)
         picture = view.messages_of(CHAT)[1]
-        assert (picture.photo.width, picture.reply_to_message_id) == (640, entry.message_id)
+        assert (picture.photo.width, picture.reply_to_message_id) == (960, entry.message_id)
         assert view.callback_answers[query]["text"] == "Drawing the chart …"
 
         await notifier.handle([SignalClosed(signal=closed(signal))])

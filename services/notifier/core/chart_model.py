@@ -1,71 +1,57 @@
 """What a chart shows: plain values, decided here so that drawing decides nothing."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from itertools import pairwise
+from typing import Final, Literal
 
 import msgspec
-import numpy as np
 
-from services.notifier.core.texts import price_text, signed_percent, utc_text
+from services.notifier.core.chart_axis import price_range, round_ticks, time_ticks, volume_ticks
+from services.notifier.core.chart_curves import columns_of
+from services.notifier.core.chart_layout import DEFAULT_SCALE
+from services.notifier.core.chart_levels import level_labels, position_marks, signal_levels
+from services.notifier.core.chart_panes import MARKET_VIEW, View, strategy_view, view_of
+from services.notifier.core.chart_values import BiasSpan, ChartModel, Mark
+from services.notifier.core.chart_words import ChartWords, chart_words
+from services.notifier.core.texts import price_text, signed_percent
 from shared.domain.bias import Direction
 from shared.domain.candles import Candle
+from shared.domain.checks import require
 from shared.domain.decisions import WindowRecord
 from shared.domain.errors import InvalidValueError
-from shared.domain.identity import digest_text
 from shared.domain.signals import Signal
-from shared.domain.timeframe import Timeframe
-from shared.indicators.plain import wilder_rsi
 
 BARS_MAX: Final = 120
-RSI_PERIOD: Final = 14
-_SUBTITLE_MAX: Final = 60  # what fits beside the result
-DRAWING_VERSION: Final = 1  # raise it when the drawing changes: cached pictures are then drawn anew
+BARS_WITH_OUTCOME_MAX: Final = 160  # when the candles after the entry are shown, too
+BARS_BEFORE_MIN: Final = 40  # of the Decision's, however long the signal ran
+OUTCOME_BARS_MAX: Final = BARS_WITH_OUTCOME_MAX - BARS_BEFORE_MIN
+_SPAN_MIN: Final = 40  # bars; fewer candles stay as wide as these
+_POSITION_SHARE: Final = 0.11  # of the bars: room right of the newest candle for an open position
+_ENDED_SHARE: Final = 0.045
+_SYMBOL_MAX: Final = 19
+_SUBTITLE_MAX: Final = 44
+_BIAS_MAX: Final = 52
+_THEMES: Final = ("dark", "light")
+_SCALE_MAX: Final = 3.0
+
+Theme = Literal["dark", "light"]
 
 
-class Level(msgspec.Struct, frozen=True, kw_only=True):
-    """A horizontal line with its label. kind: entry, take_profit, stop_loss or exit.
+class ChartLook(msgspec.Struct, frozen=True, kw_only=True):
+    """How it looks, whatever it shows. scale: pixels per unit of the 640 x 720 layout, 1..3; zone: of all times shown."""
 
-    label_price: where the label sits on the price axis; moved off `price` where labels would overlap.
-    """
+    theme: Theme = "dark"
+    scale: float = DEFAULT_SCALE
+    language: str = "en"
+    zone: tzinfo = UTC
 
-    kind: str
-    price: float
-    label: str
-    label_price: float
+    def __post_init__(self) -> None:
+        require(self.theme in _THEMES, f"theme must be one of {', '.join(_THEMES)}", self.theme, "chart")
+        require(1.0 <= self.scale <= _SCALE_MAX, f"scale must be 1..{_SCALE_MAX:g}", self.scale, "chart")
 
 
-class ChartModel(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything drawn. Columns have one entry per bar, oldest first; rsi is None while it warms up.
-
-    price_low, price_high: the price axis, every candle and level inside.
-    ticks: (bar, text) on the time axis, UTC. won: whether a closed signal gained; None while it is open.
-    """
-
-    title: str
-    subtitle: str
-    result: str
-    footer: str
-    long: bool
-    won: bool | None
-    open_time_ms: tuple[int, ...]
-    open: tuple[float, ...]
-    high: tuple[float, ...]
-    low: tuple[float, ...]
-    close: tuple[float, ...]
-    volume: tuple[float, ...]
-    rsi: tuple[float | None, ...]
-    price_decimals: int
-    price_low: float
-    price_high: float
-    levels: tuple[Level, ...]
-    entry_price: float
-    exit_price: float | None
-    ticks: tuple[tuple[int, str], ...]
-
-    @property
-    def digest(self) -> str:
-        """Over everything drawn: equal models give equal pictures."""
-        return digest_text((DRAWING_VERSION, msgspec.json.encode(self).decode()))
+DEFAULT_LOOK: Final = ChartLook()
 
 
 def window_revisions(window: WindowRecord) -> list[int]:
@@ -78,123 +64,219 @@ def window_revisions(window: WindowRecord) -> list[int]:
     return revisions
 
 
-def build_chart_model(signal: Signal, candles: Sequence[Candle]) -> ChartModel:
-    """The chart of a signal over its Decision's window (the newest 120 bars of it). Raises InvalidValueError without candles."""
-    if not candles:
-        raise InvalidValueError(f"a chart needs at least one candle, was none (signal {signal.signal_id})")
-    shown = candles[-BARS_MAX:]
-    # From the whole window: a longer warm-up than what is shown gives the figure the strategy saw.
-    strength = wilder_rsi(np.array([candle.close for candle in candles]), RSI_PERIOD)[-len(shown) :]
-    lines = _lines(signal)
-    prices = [*(candle.low for candle in shown), *(candle.high for candle in shown), *(line[1] for line in lines)]
-    low, high = _axis(min(prices), max(prices))
-    end = signal.exit
+def build_chart_model(
+    signal: Signal,
+    candles: Sequence[Candle],
+    *,
+    parameters: Mapping[str, object] | None = None,
+    bias_by_open_ms: Mapping[int, str] | None = None,
+    look: ChartLook = DEFAULT_LOOK,
+) -> ChartModel:
+    """The chart of a signal.
+
+    candles:    of one timeframe, the signal's own or another, oldest first: those of the Decision, then, if wished, those
+                after it. The newest 120 are shown; up to 160 where candles after the entry are among them, always with 40
+                before it; where more came after, they are left out and the exit is drawn beside.
+    parameters: the Decision's, for the strategy's panes. bias_by_open_ms: the macro bias as recorded per candle.
+    Raises InvalidValueError without candles, for candles out of order or of different series.
+    """
+    _check_series(candles, f"signal {signal.signal_id}")
+    words = chart_words(look.language)
+    known = sum(candle.close_time_ms <= signal.opened_at_ms for candle in candles)
+    later = len(candles) - known
+    if later > OUTCOME_BARS_MAX:
+        candles, later = candles[:known] or candles[:1], 0
+    bars = min(len(candles), max(BARS_MAX, min(BARS_WITH_OUTCOME_MAX, later + BARS_BEFORE_MIN + 20)))
+    columns = columns_of(candles, bars)
+    view = strategy_view(signal.strategy, columns, parameters or {}, signal.conditions, words)
+    shown = candles[-bars:]
+    ended = signal.exit is not None and shown[-1].close_time_ms >= signal.exit.closed_at_ms
+    left, right = _time_axis(bars, _ENDED_SHARE if ended else _POSITION_SHARE)
+    own = candles[0].timeframe is signal.timeframe
+    model = _model(shown, view, signal_levels(signal, words), signal.price_decimals, left, right, look)
+    return msgspec.structs.replace(
+        model,
+        subtitle=_clip(" · ".join(part for part in (signal.strategy, signal.trigger, signal.exchange) if part)),
+        badge=f"▲ {words.long}" if signal.side is Direction.LONG else f"▼ {words.short}",
+        result=_result(signal, words),
+        footer=signal.signal_id if own else f"{signal.signal_id} ({signal.timeframe.value})",
+        footer_right=_times(signal, words, look.zone),
+        side=1 if signal.side is Direction.LONG else -1,
+        won=None if signal.exit is None else signal.exit.pnl_pct > 0,
+        decision_bar=max(0, bars - 1 - later),
+        marks=position_marks(signal, shown, right),
+        bias_text=_bias_text(signal.bias, words),
+        bias_spans=_bias_spans(signal, shown, bias_by_open_ms or {}),
+    )
+
+
+def build_market_model(
+    candles: Sequence[Candle], *, price_decimals: int | None = None, look: ChartLook = DEFAULT_LOOK
+) -> ChartModel:
+    """The chart of a market without a signal: the newest 120 candles, volume, RSI, the last price.
+
+    price_decimals: of the instrument; by default as many as the candles' prices have. Raises as build_chart_model.
+    """
+    _check_series(candles, "market chart")
+    words = chart_words(look.language)
+    bars = min(len(candles), BARS_MAX)
+    view = view_of(MARKET_VIEW, columns_of(candles, bars), {})
+    shown = candles[-bars:]
+    last = shown[-1].close
+    change = (last / shown[0].open - 1) * 100
+    decimals = _decimals(shown) if price_decimals is None else price_decimals
+    left, right = _time_axis(bars, _ENDED_SHARE)
+    model = _model(shown, view, [("last", last, words.last)], decimals, left, right, look)
+    return msgspec.structs.replace(
+        model,
+        subtitle=_clip(shown[-1].exchange),
+        badge=price_text(last, decimals),
+        result=f"{signed_percent(change)} %",
+        footer_right=f"{_time(shown[-1].close_time_ms, look.zone)} {_zone_name(shown[-1].close_time_ms, look.zone)}",
+        won=change >= 0,
+        decision_bar=bars - 1,
+    )
+
+
+def _model(
+    shown: Sequence[Candle],
+    view: View,
+    lines: Sequence[tuple[str, float, str]],
+    decimals: int,
+    left: float,
+    right: float,
+    look: ChartLook,
+) -> ChartModel:
+    """Candles, axes, levels and panes; what a signal adds is left empty."""
+    prices = [line[1] for line in lines]
+    low, high = price_range(min(candle.low for candle in shown), max(candle.high for candle in shown), prices)
+    volume = tuple(float(candle.volume) for candle in shown)
+    first = shown[0]
     return ChartModel(
-        title=f"{signal.symbol}  {signal.timeframe.value}",
-        subtitle=_subtitle(signal),
-        result="" if end is None else f"{end.reason.value.upper()}  {signed_percent(end.pnl_pct)} %",
-        footer=_footer(signal),
-        long=signal.side is Direction.LONG,
-        won=None if end is None else end.pnl_pct > 0,
+        theme=look.theme,
+        scale=look.scale,
+        title=first.symbol if len(first.symbol) <= _SYMBOL_MAX else first.symbol[: _SYMBOL_MAX - 1] + "…",
+        timeframe=first.timeframe.value,
+        subtitle="",
+        badge="",
+        result="",
+        footer="",
+        footer_right="",
+        volume_title=chart_words(look.language).volume,
+        side=0,
+        won=None,
         open_time_ms=tuple(candle.open_time_ms for candle in shown),
         open=tuple(candle.open for candle in shown),
         high=tuple(candle.high for candle in shown),
         low=tuple(candle.low for candle in shown),
         close=tuple(candle.close for candle in shown),
-        volume=tuple(float(candle.volume) for candle in shown),
-        rsi=tuple(None if np.isnan(value) else float(value) for value in strength),
-        price_decimals=signal.price_decimals,
+        volume=volume,
+        price_decimals=decimals,
         price_low=low,
         price_high=high,
-        levels=_levels(lines, low, high),
-        entry_price=signal.entry_price,
-        exit_price=None if end is None else end.price,
-        ticks=_ticks(shown, signal.timeframe),
+        price_ticks=round_ticks(low, high, count=6, decimals=decimals),
+        volume_ticks=volume_ticks(max(volume)),
+        time_ticks=time_ticks(
+            [candle.open_time_ms for candle in shown],
+            duration_ms=first.timeframe.duration_ms,
+            bars=right - left,
+            zone=look.zone,
+        ),
+        bar_left=left,
+        bar_right=right,
+        decision_bar=len(shown) - 1,
+        levels=level_labels(lines, low, high, pane_count=len(view.panes)),
+        marks=(),
+        clouds=view.clouds,
+        lines=view.lines,
+        panes=view.panes,
+        zone=_zone_name(shown[-1].close_time_ms, look.zone),
+        holes=_holes(shown),
     )
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places in low..high at least `gap` apart, in the order wanted and as near to it as the order allows.
-
-    wanted: ascending. Where there is no room for all gaps, they shrink evenly.
-    """
-    if not wanted:
-        return []
-    gap = min(gap, (high - low) / max(1, len(wanted) - 1))
-    clusters: list[list[float]] = []  # each: sum of (wanted - offset), members
-    for value in wanted:
-        clusters.append([value, 1])
-        while len(clusters) > 1 and _start(clusters[-2]) + clusters[-2][1] * gap > _start(clusters[-1]):
-            total, members = clusters.pop()
-            clusters[-1][0] += total - members * clusters[-1][1] * gap
-            clusters[-1][1] += members
-    places = [_start(cluster) + place * gap for cluster in clusters for place in range(int(cluster[1]))]
-    for index in range(len(places)):  # inside from below ...
-        places[index] = max(places[index], low + index * gap)
-    for index in range(len(places)):  # ... and from above
-        places[-1 - index] = min(places[-1 - index], high - index * gap)
-    return places
+def _check_series(candles: Sequence[Candle], place: str) -> None:
+    require(len(candles) > 0, "a chart needs at least one candle", 0, place)
+    first = candles[0]
+    for before, after in pairwise(candles):
+        same = (after.exchange, after.symbol, after.timeframe) == (first.exchange, first.symbol, first.timeframe)
+        require(same, "candles must be of one series", (after.exchange, after.symbol, after.timeframe.value), place)
+        ordered = after.open_time_ms > before.open_time_ms
+        require(ordered, "candles must be oldest first, each once", after.open_time_ms, place)
 
 
-def _start(cluster: list[float]) -> float:
-    """Where the cluster's first label sits so that its labels are nearest to their wanted places on average."""
-    return cluster[0] / cluster[1]
+def _time_axis(bars: int, margin_share: float) -> tuple[float, float]:
+    span = max(bars, _SPAN_MIN)
+    return bars - span - 1.2, bars - 1 + max(2.0, span * margin_share)
 
 
-def _lines(signal: Signal) -> list[tuple[str, float, str]]:
-    """(kind, price, name) of each line."""
-    lines = [("entry", signal.entry_price, "Entry")]
-    if signal.take_profit is not None:
-        lines.append(("take_profit", signal.take_profit, "TP"))
-    if signal.stop_loss is not None:
-        lines.append(("stop_loss", signal.stop_loss, "SL"))
+def _holes(shown: Sequence[Candle]) -> tuple[int, ...]:
+    """The bars before which candles are missing."""
+    return tuple(bar for bar, (a, b) in enumerate(pairwise(shown), 1) if b.open_time_ms != a.close_time_ms)
+
+
+def _decimals(candles: Sequence[Candle]) -> int:
+    """As many decimals as the closes were printed with, at most 10."""
+    texts = (f"{candle.close:.10f}".rstrip("0") for candle in candles)
+    return max(len(text.partition(".")[2]) for text in texts)
+
+
+def _result(signal: Signal, words: ChartWords) -> str:
     if signal.exit is not None:
-        lines.append(("exit", signal.exit.price, "Exit"))
-    return lines
+        reason = words.exit_reason[signal.exit.reason.value]
+        return f"{reason}  {signed_percent(signal.exit.pnl_pct)} %"
+    if signal.take_profit is None or signal.stop_loss is None:
+        return ""
+    reward, risk = abs(signal.take_profit - signal.entry_price), abs(signal.entry_price - signal.stop_loss)
+    return f"RR 1 : {reward / risk:.2f}"
 
 
-def _axis(low: float, high: float) -> tuple[float, float]:
-    margin = (high - low) * 0.06 or high * 0.001
-    return low - margin, high + margin
+def _times(signal: Signal, words: ChartWords, zone: tzinfo) -> str:
+    opened = _time(signal.opened_at_ms, zone)
+    text = words.entered.format(time=opened)
+    if signal.exit is not None:
+        closed = _time(signal.exit.closed_at_ms, zone)
+        shown = closed[11:] if closed[:10] == opened[:10] else closed
+        text = f"{text} · {words.ended.format(time=shown)}"
+    return f"{text} {_zone_name(signal.opened_at_ms, zone)}"
 
 
-def _levels(lines: list[tuple[str, float, str]], low: float, high: float) -> tuple[Level, ...]:
-    """Labels are two lines of text; on the price pane they need about 10 % of its height each."""
-    ordered = sorted(lines, key=lambda line: line[1])
-    height = high - low
-    places = spread([line[1] for line in ordered], height * 0.105, low + height * 0.045, high - height * 0.045)
-    return tuple(
-        Level(kind=kind, price=price, label=name, label_price=place)
-        for (kind, price, name), place in zip(ordered, places, strict=True)
-    )
+def _bias_text(bias: str, words: ChartWords) -> str:
+    """The recorded text without its version: Macro bias: LONG 85 (binding)."""
+    text = bias.partition(", version")[0] + ")" if ", version" in bias else bias
+    text = text.replace("binding", words.binding) if text != "none" else words.no_bias
+    return _clip(f"{words.bias}: {text}", _BIAS_MAX)
 
 
-def _subtitle(signal: Signal) -> str:
-    text = " · ".join(part for part in (signal.strategy, signal.trigger, signal.exchange) if part)
-    return text if len(text) <= _SUBTITLE_MAX else text[: _SUBTITLE_MAX - 1] + "…"
+def _bias_spans(signal: Signal, shown: Sequence[Candle], by_open_ms: Mapping[int, str]) -> tuple[BiasSpan, ...]:
+    """Runs of equal recorded bias; bars without a record, and all after the Decision, are left out."""
+    spans: list[BiasSpan] = []
+    for bar, candle in enumerate(shown):
+        text = by_open_ms.get(candle.open_time_ms)
+        if candle.open_time_ms == signal.candle_open_time_ms and candle.timeframe is signal.timeframe:
+            text = signal.bias
+        if text is None or candle.close_time_ms > signal.opened_at_ms:
+            continue
+        kind = text.partition(" ")[0].lower()
+        binding = "(binding" in text
+        last = spans[-1] if spans else None
+        if last is not None and (last.last, last.kind, last.binding) == (bar - 1, kind, binding):
+            spans[-1] = msgspec.structs.replace(last, last=bar)
+        else:
+            spans.append(BiasSpan(first=bar, last=bar, kind=kind, binding=binding))
+    return tuple(spans)
 
 
-def _footer(signal: Signal) -> str:
-    opened = utc_text(signal.opened_at_ms)
-    text = f"{signal.signal_id}  ·  entry {price_text(signal.entry_price, signal.price_decimals)} at {opened}"
-    return text if signal.exit is None else f"{text}  ·  exit at {utc_text(signal.exit.closed_at_ms)[11:]}"
+def _clip(text: str, length_max: int = _SUBTITLE_MAX) -> str:
+    return text if len(text) <= length_max else text[: length_max - 1] + "…"
 
 
-def _ticks(candles: Sequence[Candle], timeframe: Timeframe) -> tuple[tuple[int, str], ...]:
-    """About five round times."""
-    step = max(1, len(candles) // 4)
-    daily = timeframe.duration_ms >= Timeframe.H4.duration_ms
-    round_ms = _round_step_ms(step * timeframe.duration_ms)
-    on_grid = [index for index, candle in enumerate(candles) if candle.open_time_ms % round_ms == 0]
-    return tuple((index, _tick_text(candles[index].open_time_ms, daily=daily)) for index in on_grid)
+def _time(time_ms: int, zone: tzinfo) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, zone).strftime("%Y-%m-%d %H:%M")
 
 
-def _round_step_ms(span_ms: int) -> int:
-    minutes = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440, 2880, 7200, 10080, 20160, 40320)
-    fitting = [step * 60_000 for step in minutes if step * 60_000 <= span_ms]
-    return fitting[-1] if fitting else 60_000
+def _zone_name(time_ms: int, zone: tzinfo) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, zone).strftime("%Z")
 
 
-def _tick_text(time_ms: int, *, daily: bool) -> str:
-    text = utc_text(time_ms)
-    return text[5:10] if daily else text[11:16]
+__all__ = ["BARS_MAX", "ChartLook", "ChartModel", "Mark", "build_chart_model", "build_market_model", "window_revisions"]
