@@ -50,12 +50,19 @@ def range_step(state: "FloatArray", at: int, high: float, low: float, close: flo
     return widest
 
 
+@kernel("void(float64[::1], float64[::1], float64[::1], float64[::1], float64[::1])")
+def true_range_advance(
+    high: "FloatArray", low: "FloatArray", close: "FloatArray", state: "FloatArray", out: "FloatArray"
+) -> None:
+    """True range of the candles that follow that in `state` (RANGE_STATE); see checked.true_range."""
+    for i in range(high.shape[0]):
+        out[i] = range_step(state, 0, high[i], low[i], close[i], False)
+
+
 @kernel("void(float64[::1], float64[::1], float64[::1], float64[::1])")
 def true_range(high: "FloatArray", low: "FloatArray", close: "FloatArray", out: "FloatArray") -> None:
     """True range, NaN for the first candle; see checked.true_range."""
-    state = np.zeros(RANGE_STATE)
-    for i in range(high.shape[0]):
-        out[i] = range_step(state, 0, high[i], low[i], close[i], False)
+    true_range_advance(high, low, close, np.zeros(RANGE_STATE), out)
 
 
 @kernel("float64(float64[::1], int64, float64, float64, float64, int64, int64)", inline=True)

@@ -97,7 +97,7 @@ def obv_advance(close: "FloatArray", volume: "FloatArray", state: "FloatArray", 
             state[2] += volume[i]
         elif close[i] < state[1]:
             state[2] -= volume[i]
-        elif close[i] != state[1]:  # either is NaN
+        elif close[i] != state[1] or volume[i] != volume[i]:  # a NaN
             state[2] = float("nan")
         state[0] = 1.0
         state[1] = close[i]
