@@ -103,7 +103,7 @@ class LogicEngine:
         async with self._turn:
             await self._ports.biases.save([event.bias for event in events], fence=self._ports.fence)
             for event in events:
-                self._state.forget_bias(event.bias.base, event.bias.quote)
+                self._state.remember_bias(event.bias)
 
     async def sweep(self) -> int:
         """Handle candles that are stored but were not announced to us; returns how many. Bounded: call it until 0."""

@@ -1,15 +1,16 @@
 """What the engine remembers between candles. All of it can be read again from the store, and is, after any failure."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from services.logic_engine.core.active import ActiveStrategy
 from services.logic_engine.core.bias_versions import bias_at
-from services.logic_engine.core.pairs import base_and_quote
 from services.logic_engine.ports import Ports
 from shared.domain.bias import BiasInForce, MacroBias
 from shared.domain.events import CandleCorrected, CandlesClosed
+from shared.domain.pairs import base_and_quote
 from shared.domain.signals import Signal
 from shared.domain.slots import SignalRecord, Slot, SlotKey
 from shared.domain.timeframe import MINUTE_MS, Timeframe
@@ -151,6 +152,11 @@ class State:
                 found[pair] = bias_at(self._biases[pair], close_time_ms)
         return [found[pair] for pair in pairs]
 
-    def forget_bias(self, base: str, quote: str) -> None:
-        """A new version is stored."""
-        self._biases.pop((base, quote), None)
+    def remember_bias(self, bias: MacroBias) -> None:
+        """A new version is stored: add it to what was read, in its place; what was there first stays."""
+        known = self._biases.get((bias.base, bias.quote))
+        if known is None:
+            return
+        place = bisect_left(known, bias.version, key=lambda item: item.version)
+        if place == len(known) or known[place].version != bias.version:
+            known.insert(place, bias)

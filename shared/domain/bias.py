@@ -24,6 +24,10 @@ class MacroBias(msgspec.Struct, frozen=True, kw_only=True):
     """One version of the bias for a (base, quote) pair.
 
     confidence: 0..100. effective_from_ms: candles that close at or after it are subject to it. expires_at_ms: exclusive.
+    regime, size_multiplier: the market's risk regime (shared/domain/regime.py) and the share of a usual size it allows;
+                             carried and shown, gating nothing.
+    components: how score and regime came about, by name (services/macro_engine/README.md lists them).
+    notes:      what was missing or stale when it was made, one line each.
     """
 
     base: str
@@ -36,6 +40,8 @@ class MacroBias(msgspec.Struct, frozen=True, kw_only=True):
     published_at_ms: int
     effective_from_ms: int
     expires_at_ms: int
+    size_multiplier: float = 1.0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         place = f"macro bias {self.base}/{self.quote} version {self.version}"

@@ -16,16 +16,17 @@ _LAYOUT: Final = b"\x01"
 
 
 class BiasStore:
-    """Reads and writes versions of the bias by (base, quote)."""
+    """Reads and writes versions of the bias by (base, quote), in the table of what was received or of what was made."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, table: str = TABLE) -> None:
         self._store = store
+        self._table = table
 
-    async def save(self, versions: Sequence[MacroBias], *, fence: int | None) -> None:
-        """Store each version unless it is there already. Raises FencedError where a newer owner wrote a row."""
+    async def save(self, versions: Sequence[MacroBias], *, fence: int | None) -> list[bool]:
+        """Store each version unless it is there already; whether each was stored now. Raises FencedError behind a newer owner."""
         writes = [
             Write(
-                table=TABLE,
+                table=self._table,
                 key=key_of(bias.base, bias.quote, bias.version),
                 value=_LAYOUT + _ENCODER.encode(bias),
                 expected_revision=0,
@@ -33,12 +34,15 @@ class BiasStore:
             )
             for bias in versions
         ]
-        if Outcome.FENCED in await self._store.write(writes):
-            raise FencedError(f"a newer logic engine wrote {TABLE} (fence {fence} is stale)")
+        outcomes = await self._store.write(writes)
+        if Outcome.FENCED in outcomes:
+            raise FencedError(f"a newer owner wrote {self._table} (fence {fence} is stale)")
+        return [outcome is Outcome.WRITTEN for outcome in outcomes]
 
-    async def versions(self, base: str, quote: str) -> list[MacroBias]:
-        """Every version of the pair's bias, lowest version first."""
-        return [_decode(row) for row in await self._store.scan(TABLE, *prefix_range(base, quote))]
+    async def versions(self, base: str, quote: str, *, from_version: int = 0) -> list[MacroBias]:
+        """The versions of the pair's bias from this one on, lowest version first."""
+        _, end = prefix_range(base, quote)
+        return [_decode(row) for row in await self._store.scan(self._table, key_of(base, quote, from_version), end)]
 
 
 def _decode(row: Row) -> MacroBias:

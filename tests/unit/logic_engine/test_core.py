@@ -9,9 +9,9 @@ from services.logic_engine.core.correction import affected_closes
 from services.logic_engine.core.feed import bundles, newest_revisions, next_in_order, waves
 from services.logic_engine.core.gates import bias_gate, freshness_gate, quality_gate
 from services.logic_engine.core.opening import decimals_seen
-from services.logic_engine.core.pairs import base_and_quote
 from shared.domain.bias import Direction, MacroBias, bias_in_force
 from shared.domain.decisions import Action
+from shared.domain.pairs import base_and_quote
 from shared.domain.timeframe import MINUTE_MS, Timeframe
 from tests.support.engine_market import START_MS, a_candle, closed
 
