@@ -1,0 +1,1 @@
+"""The pure part: candles and daily rows in, score and regime out."""
