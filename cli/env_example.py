@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings
 from services.aggregator.settings import Settings as AggregatorSettings
 from services.ingestion.settings import IngestionSettings
 from services.logic_engine.settings import Settings as LogicEngineSettings
+from services.macro_engine.settings import Settings as MacroEngineSettings
 from services.notifier.settings import NotifierSettings
 from services.simulator.settings import Settings as SimulatorSettings
 from shared.runtime.settings import ServiceSettings
@@ -33,6 +34,7 @@ _GROUPS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Ingestion", IngestionSettings),
     ("Aggregator", AggregatorSettings),
     ("Logic engine", LogicEngineSettings),
+    ("Macro engine", MacroEngineSettings),
     ("Notifier", NotifierSettings),
     ("Simulator (the demo's market)", SimulatorSettings),
 )

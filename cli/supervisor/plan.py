@@ -28,22 +28,27 @@ OUTBOX_DIR: Final = DATA_DIR / "outbox"
 KERNEL_CACHE_DIR: Final = Path(".cache") / "kernels"
 SIMULATOR_PORT: Final = 8790
 DEMO_SPEED: Final = 20.0
+QUARTER_SECONDS: Final = 900.0
+MACRO_SECONDS_MIN: Final = 15.0  # nine pairs take some seconds
 PORT_MAX: Final = 65_535
 MODES: Final = ("demo", "live", "emulators", "cloud")
 EMULATOR_VARIABLES: Final = ("PUBSUB_EMULATOR_HOST", "BIGTABLE_EMULATOR_HOST")
 CLOUD_VARIABLES: Final = ("GOOGLE_CLOUD_PROJECT", "BIGTABLE_INSTANCE", "REDIS_URL")
-SERVICES: Final = ("ingestion", "aggregator", "logic_engine", "notifier")  # the order of starting; the last is in front
+# The order of starting; the last is in front.
+SERVICES: Final = ("ingestion", "aggregator", "logic_engine", "macro_engine", "notifier")
+
+UNAWAITED: Final = frozenset({"macro_engine"})  # without a bias entries are allowed: nobody waits for it
 
 
 class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One process to start. reports_status: it is ready once it has reported its status under its own PID."""
+    """One process to start. awaited: the next one starts once it has reported its status under its own PID or opened its port."""
 
     name: str
     command: tuple[str, ...]
     environment: dict[str, str]
     log_file: Path
     port: int | None = None
-    reports_status: bool = True
+    awaited: bool = True
 
 
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,12 +134,19 @@ def _simulated_plan(mode: str, speed: float, port: int) -> RunPlan:
         "SIMULATOR_SYMBOLS": ",".join(_bybit_symbols()),
         "BYBIT_WEBSOCKET_URL": f"ws://127.0.0.1:{port}/v5/public/linear",
         "BYBIT_REST_URL": f"http://127.0.0.1:{port}",
+        # The simulator speaks Kraken's protocol, too. The timer runs on wall time: every quarter of an hour of this market.
+        "KRAKEN_REST_URL": f"http://127.0.0.1:{port}",
+        "KRAKEN_REQUESTS_PER_SECOND": "20",
+        "MACRO_EVERY_SECONDS": f"{max(MACRO_SECONDS_MIN, QUARTER_SECONDS / speed):g}",
+        "MACRO_OFFSET_SECONDS": "0",
+        "MACRO_DXY_URL": "",  # nothing outside this machine is asked
+        "MACRO_DOMINANCE_URL": "",
         "TELEGRAM_BOT_TOKEN": "",  # never to a real chat, whatever .env says
         "TELEGRAM_BOT_TOKEN_FILE": "",
         "TELEGRAM_BOT_TOKEN_B64": "",
         "SECRETS_FILE": "",
     }
-    simulator = _process("simulator", data_dir, environment, port=port, reports_status=False)
+    simulator = _process("simulator", data_dir, environment, port=port)
     over = " over the emulators of Pub/Sub and Bigtable and Redis" if mode == "emulators" else ""
     return RunPlan(
         mode=mode,
@@ -176,7 +188,6 @@ def _brokers(data_dir: Path) -> tuple[ProcessPlan, ...]:
             environment=dict(os.environ),
             log_file=data_dir / "logs" / f"{name}.log",
             port=port,
-            reports_status=False,
         )
         for name, port in ports.items()
     )
@@ -219,9 +230,7 @@ def _common(data_dir: Path, outbox: Path) -> dict[str, str]:
     }
 
 
-def _process(
-    name: str, data_dir: Path, environment: dict[str, str], *, port: int | None = None, reports_status: bool = True
-) -> ProcessPlan:
+def _process(name: str, data_dir: Path, environment: dict[str, str], *, port: int | None = None) -> ProcessPlan:
     log_file = data_dir / "logs" / f"{name}.log"
     return ProcessPlan(
         name=name,
@@ -230,7 +239,7 @@ def _process(
         environment={"INSTANCE_ID": f"{name}@{socket.gethostname()}", **environment, "LOG_FILE": str(log_file)},
         log_file=log_file,
         port=port,
-        reports_status=reports_status,
+        awaited=name not in UNAWAITED,
     )
 
 

@@ -152,6 +152,8 @@ class Supervisor:
         self._screen.line(f"[dim]{plan.name} ready after {time.monotonic() - started:.1f} s (PID {child.pid})[/dim]")
 
     async def _ready(self, plan: ProcessPlan, pid: int) -> bool:
+        if not plan.awaited:
+            return True
         if plan.port is not None:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", plan.port)

@@ -48,6 +48,7 @@ _FACTS = {
         "conflicts",
     ),
     "logic_engine": ("role", "open_signals", "decisions", "compilations"),
+    "macro_engine": ("regime", "score", "pairs", "missing", "failed"),
     "notifier": ("mode", "backlog", "open", "sent", "edited", "failed", "repeats"),
 }
 

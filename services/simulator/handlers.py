@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 
-from services.simulator import binance
+from services.simulator import binance, kraken
 from services.simulator.connections import Connection
 from services.simulator.core import wire
 from services.simulator.core.bars import INTERVAL_MINUTES, Bars, interval_start, joined, rolled_up, rows
@@ -259,4 +259,5 @@ def build_app(simulation: Simulation, *, ping_timeout_s: float, frames_queued_ma
     app.add_api_websocket_route("/v5/public/linear", connect)
     app.add_api_websocket_route("/stream", connect_binance)
     binance.add_routes(app, simulation)
+    kraken.add_routes(app, simulation)
     return app

@@ -26,6 +26,7 @@ ALL = {
     "ingestion",
     "aggregator",
     "logic_engine",
+    "macro_engine",
     "notifier",
 }
 

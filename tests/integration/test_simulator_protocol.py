@@ -8,6 +8,11 @@ import time
 import pytest
 import websockets
 
+from shared.domain.errors import PermanentError
+from shared.domain.timeframe import Timeframe
+from shared.exchanges.bybit.rest import BybitRest
+from shared.exchanges.http import RestLimits
+from shared.exchanges.kraken.rest import KrakenRest
 from tests.support.simulator import running_simulator
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "DOGEUSDT")
@@ -224,3 +229,23 @@ async def test_ping_unknown_topics_and_bad_requests_are_answered(simulator):
         assert (await ask("{"))["success"] is False
         assert (await ask('{"op":"dance"}'))["success"] is False
         assert (await ask('{"op":"subscribe","args":["allLiquidation.BTCUSDT"]}'))["success"] is True
+
+
+async def test_the_macro_engines_client_reads_the_same_bars_under_krakens_names():
+    with running_simulator(speed=1, symbols=("BTCUSDT", "DOGEUSDT")) as simulator:
+        kraken, bybit = KrakenRest(simulator.rest_url, limits=RestLimits()), BybitRest(simulator.rest_url)
+        try:
+            markets = {(item.base, item.quote): item.symbol for item in await kraken.markets()}
+            end_ms = Timeframe.M15.open_time_ms(simulator.market_ms())
+            place = {"start_ms": end_ms - 200 * 900_000, "end_ms": end_ms}
+            theirs = await kraken.klines(markets["DOGE", "USDT"], Timeframe.M15, **place)
+            ours = await bybit.klines("DOGEUSDT", Timeframe.M15, **place)
+            with pytest.raises(PermanentError, match="Unknown asset pair"):
+                await kraken.klines("DOGEUSDT", Timeframe.M15, **place)
+        finally:
+            await asyncio.gather(kraken.close(), bybit.close())
+
+    assert markets == {("BTC", "USDT"): "XBTUSDT", ("DOGE", "USDT"): "XDGUSDT"}
+    same = [(k.open_time_ms, k.open, k.high, k.low, k.close, k.volume) for k in theirs]
+    assert same == [(k.open_time_ms, k.open, k.high, k.low, k.close, k.volume) for k in ours]
+    assert len(same) == 200

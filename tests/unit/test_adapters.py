@@ -62,7 +62,7 @@ def test_a_password_in_the_redis_url_is_never_shown(settings):
     assert "hunter2" not in repr(settings(REDIS_URL="redis://:hunter2@h/0"))
 
 
-@pytest.mark.parametrize("service", ["ingestion", "aggregator", "logic_engine", "notifier"])
+@pytest.mark.parametrize("service", ["ingestion", "aggregator", "logic_engine", "macro_engine", "notifier"])
 def test_an_embedded_service_imports_nothing_of_google_or_redis(service: str):
     code = (  # installed packages may name `google` in a .pth file, before anything of ours runs
         f"import sys\nbefore = set(sys.modules)\nimport services.{service}.main, shared.runtime.adapters\n"

@@ -92,9 +92,11 @@ def test_the_demo_never_sends_to_a_real_chat(monkeypatch):
         "ingestion",
         "aggregator",
         "logic_engine",
+        "macro_engine",
         "notifier",
     ]
     assert all(process.environment["TELEGRAM_BOT_TOKEN"] == "" for process in plan.processes)
+    assert {process.environment["KRAKEN_REST_URL"] for process in plan.processes} == {"http://127.0.0.1:8790"}
     assert plan.data_dir.name == "demo"
 
 
