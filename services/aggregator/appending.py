@@ -1,5 +1,6 @@
 """Batches to durable rows: tape, marks and coverage in one write, before anything is acknowledged."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -96,17 +97,22 @@ class Appender:
 
     async def _remember_around_late(self, pieces: Sequence[MinuteTrades]) -> None:
         """Ids of minutes long past are not in memory: those around a late trade are read from the tape."""
-        state = self._state
-        for place in sorted({(piece.exchange, piece.symbol, piece.minute_ms) for piece in pieces}):
-            key, watermark_ms = SeriesKey(*place[:2]), state.coverage.watermark_ms(SeriesKey(*place[:2]))
-            state.identities.advance(key, watermark_ms)
-            unseen = state.identities.unseen_minutes(key, place[2], watermark_ms)
-            for start in range(0, len(unseen), _LOOKED_UP_TOGETHER):
-                some = unseen[start : start + _LOOKED_UP_TOGETHER]
-                found = await state.tape.load(*key, some[0], some[-1] + MINUTE_MS)
-                state.identities.remember(
-                    key, some, [piece for minute in some if minute in found for piece in found[minute].pieces]
-                )
+        touched: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+        for piece in pieces:
+            touched[piece.exchange, piece.symbol].add(piece.minute_ms)
+        for place in sorted(touched):
+            key = SeriesKey(*place)
+            watermark_ms = self._state.coverage.watermark_ms(key)
+            self._state.identities.advance(key, watermark_ms)
+            for minute in sorted(touched[place]):
+                unseen = self._state.identities.unseen_minutes(key, minute, watermark_ms)
+                for start in range(0, len(unseen), _LOOKED_UP_TOGETHER):
+                    await self._look_up(key, unseen[start : start + _LOOKED_UP_TOGETHER])
+
+    async def _look_up(self, key: SeriesKey, minutes: Sequence[int]) -> None:
+        found = await self._state.tape.load(*key, minutes[0], minutes[-1] + MINUTE_MS)
+        pieces = [piece for minute in minutes if minute in found for piece in found[minute].pieces]
+        self._state.identities.remember(key, minutes, pieces)
 
     def _minutes_with_new_evidence(self, sessions: Sequence[SessionCoverage]) -> set[MinuteKey]:
         """Closed minutes that the sessions newly vouch for: they are folded again."""

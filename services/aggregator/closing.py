@@ -64,7 +64,7 @@ class Closer:
         candles = [candle]
         end_ms = one.minute_ms + MINUTE_MS
         for timeframe in _closing_at(end_ms):
-            higher = await state.rolled_up(one.series.key, timeframe, end_ms - timeframe.duration_ms)
+            higher = await state.rolled_up(one.series.key, timeframe, end_ms - timeframe.duration_ms, revision=1)
             if higher is None:
                 break  # a longer one needs this one
             state.recent.put((higher,))
@@ -74,7 +74,7 @@ class Closer:
     async def _save(self, groups: list[list[Candle]]) -> list[list[Candle]]:
         flat = [candle for group in groups for candle in group]
         saved = await self._state.candles.save(flat, fence=self._state.fence)
-        self._state.recent.put(saved)
+        self._state.recent.put([now for now, made in zip(saved, flat, strict=True) if now is not made])
         result, start = [], 0
         for group in groups:
             result.append(saved[start : start + len(group)])

@@ -94,8 +94,10 @@ class State:
             self.marked.update(dict.fromkeys(holes, MarkKind.HOLE))
             await self.pending.clear(done)
 
-    async def rolled_up(self, key: SeriesKey, timeframe: Timeframe, open_time_ms: int) -> Candle | None:
-        """The higher candle from its children; None where one does not exist."""
+    async def rolled_up(
+        self, key: SeriesKey, timeframe: Timeframe, open_time_ms: int, *, revision: int = 0
+    ) -> Candle | None:
+        """The higher candle from its children; None where one does not exist. revision: as it will most likely be stored."""
         children = self.recent.children(key, timeframe, open_time_ms)
         source = timeframe.source
         if children is None and source is not None:
@@ -108,7 +110,7 @@ class State:
                     stored[time_ms] = newer
             complete = len(stored) == timeframe.duration_ms // source.duration_ms
             children = [stored[time_ms] for time_ms in sorted(stored)] if complete else None
-        return roll_up(children, timeframe) if children is not None else None
+        return roll_up(children, timeframe, revision=revision) if children is not None else None
 
     async def announce_system(
         self, kind: str, key: SeriesKey, *, version: int, text: str, severity: Severity = Severity.WARNING

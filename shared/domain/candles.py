@@ -19,6 +19,8 @@ class CandleQuality(StrEnum):
     COMPLETE = "complete"
     VERIFIED = "verified"
 
+    __hash__ = str.__hash__  # an Enum's own is written in Python
+
     @property
     def rank(self) -> int:
         """Worst first: partial 0, repaired_kline 1, repaired and complete 2, verified 3."""
@@ -97,7 +99,7 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, revision=other.revision) == other
 
 
-def flat_candle(previous: Candle, *, open_time_ms: int, quality: CandleQuality) -> Candle:
+def flat_candle(previous: Candle, *, open_time_ms: int, quality: CandleQuality, revision: int = 0) -> Candle:
     """A minute without trades: the previous close four times, zero volume."""
     price = previous.close
     partial = quality is CandleQuality.PARTIAL
@@ -115,4 +117,5 @@ def flat_candle(previous: Candle, *, open_time_ms: int, quality: CandleQuality) 
         trade_count=0,
         quality=quality,
         missing_minutes=int(partial),
+        revision=revision,
     )

@@ -8,12 +8,14 @@ from shared.domain.errors import InvalidValueError
 # Wide enough for a week of 64-bit price x 64-bit quantity sums; anything wider is an error, never a rounded figure.
 EXACT: Final = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow, DivisionByZero])
 SCALE_MAX: Final = 18
+_ZERO: Final = Decimal(0)
+_ONE: Final = Decimal(1)
 
 
 def decimal_of_units(units: int, scale: int) -> Decimal:
     """The exact decimal units x 10^-scale, trailing zeros removed."""
     if not units:
-        return Decimal(0)
+        return _ZERO
     while scale > 0 and not units % 10:  # cheaper on integers than to normalize the decimal
         units //= 10
         scale -= 1
@@ -48,18 +50,18 @@ def scale_of_text(text: str) -> int:
 
 def exact_sum(values: list[Decimal]) -> Decimal:
     """Sum without rounding, whatever the order; raises decimal.Inexact beyond 100 digits."""
-    total = Decimal(0)
+    total, add = _ZERO, EXACT.add
     for value in values:
-        total = EXACT.add(total, value)
+        total = add(total, value)
     return _without_zeros(total)
 
 
 def _without_zeros(value: Decimal) -> Decimal:
     """The same number with no trailing fractional zeros and no positive exponent: 12.50 -> 12.5, 1.2E+3 -> 1200."""
     if not value:
-        return Decimal(0)
+        return _ZERO
     short = EXACT.normalize(value)
-    return EXACT.quantize(short, Decimal(1)) if short == short.to_integral_value() else short
+    return EXACT.quantize(short, _ONE) if short == short.to_integral_value() else short
 
 
 def plain_text(value: Decimal | float) -> str:

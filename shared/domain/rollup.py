@@ -8,7 +8,7 @@ from shared.domain.decimals import exact_sum
 from shared.domain.timeframe import Timeframe
 
 
-def roll_up(children: Sequence[Candle], timeframe: Timeframe) -> Candle:
+def roll_up(children: Sequence[Candle], timeframe: Timeframe, *, revision: int = 0) -> Candle:
     """One candle of `timeframe` from all its children (candles of `timeframe.source`), oldest first.
 
     Its open is its first trade and its range that of its trades: children without trades repeat a price from before and
@@ -26,25 +26,45 @@ def roll_up(children: Sequence[Candle], timeframe: Timeframe) -> Candle:
         timeframe=timeframe,
         open_time_ms=first.open_time_ms,
         open=traded[0].open,
-        high=max(child.high for child in traded),
-        low=min(child.low for child in traded),
+        high=max([child.high for child in traded]),
+        low=min([child.low for child in traded]),
         close=last.close,
         volume=exact_sum([child.volume for child in children]),
         quote_volume=exact_sum([child.quote_volume for child in children]),
         trade_count=None if None in counts else sum(count for count in counts if count is not None),
         quality=_worst_quality(children),
-        missing_minutes=sum(child.missing_minutes for child in children),
+        missing_minutes=sum([child.missing_minutes for child in children]),
+        revision=revision,
     )
 
 
 def _worst_quality(children: Sequence[Candle]) -> CandleQuality:
+    qualities = {child.quality for child in children}
+    if len(qualities) == 1:
+        return qualities.pop()
     # `repaired` and `complete` rank equal; naming the repair keeps the roll-up's history honest.
-    return min(
-        (child.quality for child in children), key=lambda quality: (quality.rank, quality is not CandleQuality.REPAIRED)
-    )
+    return min(qualities, key=lambda quality: (quality.rank, quality is not CandleQuality.REPAIRED))
 
 
 def _check_children(children: Sequence[Candle], timeframe: Timeframe) -> None:
+    source = timeframe.source
+    if children and source is not None and len(children) * source.duration_ms == timeframe.duration_ms:
+        first, due_ms = children[0], children[0].open_time_ms
+        exchange, symbol, step_ms = first.exchange, first.symbol, source.duration_ms
+        for child in children:
+            if child.open_time_ms != due_ms or child.timeframe is not source:
+                break
+            if child.symbol != symbol or child.exchange != exchange:
+                break
+            due_ms += step_ms
+        else:
+            if timeframe.closes_at(first.open_time_ms):
+                return
+    _explain(children, timeframe)
+
+
+def _explain(children: Sequence[Candle], timeframe: Timeframe) -> None:
+    """The slow path: says which rule is broken."""
     source = timeframe.source
     place = f"roll-up to {timeframe}"
     require(source is not None and bool(children), "a roll-up needs children", len(children), place)

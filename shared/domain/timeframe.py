@@ -1,7 +1,7 @@
 """Timeframes and the grid of their candles. All times are UTC epoch milliseconds; weeks open Monday 00:00."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 86_400_000
@@ -10,26 +10,33 @@ FIRST_MONDAY_MS: Final = 4 * DAY_MS
 
 
 class Timeframe(StrEnum):
-    """A candle's length; the value is its name everywhere (files, tables, messages)."""
+    """A candle's length; the value is its name everywhere (files, tables, messages).
 
-    M1 = "1m"
-    M5 = "5m"
-    M15 = "15m"
-    M30 = "30m"
-    H1 = "1h"
-    H4 = "4h"
-    D1 = "1d"
-    W1 = "1w"
+    duration_ms: length of one candle. minutes: the same in minutes. anchor_ms: an open time that fixes the grid.
+    """
 
-    @property
-    def duration_ms(self) -> int:
-        """Length of one candle."""
-        return _DURATION_MS[self]
+    duration_ms: int
+    minutes: int
+    anchor_ms: int
 
-    @property
-    def minutes(self) -> int:
-        """Length of one candle in minutes."""
-        return _DURATION_MS[self] // MINUTE_MS
+    # Plain attributes, not properties: they are asked for at every candle made.
+    def __new__(cls, name: str, minutes: int = 0, anchor_ms: int = 0) -> Self:
+        """Member `name` of so many minutes."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.minutes, member.duration_ms, member.anchor_ms = minutes, minutes * MINUTE_MS, anchor_ms
+        return member
+
+    M1 = "1m", 1
+    M5 = "5m", 5
+    M15 = "15m", 15
+    M30 = "30m", 30
+    H1 = "1h", 60
+    H4 = "4h", 240
+    D1 = "1d", 1_440
+    W1 = "1w", 10_080, FIRST_MONDAY_MS
+
+    __hash__ = str.__hash__  # an Enum's own is written in Python, and timeframes are keys everywhere
 
     @property
     def source(self) -> "Timeframe | None":
@@ -38,30 +45,13 @@ class Timeframe(StrEnum):
 
     def open_time_ms(self, time_ms: int) -> int:
         """Open time of the candle that contains the time."""
-        anchor_ms, duration_ms = _GRID[self]
-        return time_ms - (time_ms - anchor_ms) % duration_ms
+        return time_ms - (time_ms - self.anchor_ms) % self.duration_ms
 
     def closes_at(self, time_ms: int) -> bool:
         """Whether a candle of this timeframe closes exactly at the time."""
-        anchor_ms, duration_ms = _GRID[self]
-        return (time_ms - anchor_ms) % duration_ms == 0
+        return (time_ms - self.anchor_ms) % self.duration_ms == 0
 
 
-_DURATION_MS: Final = {
-    Timeframe.M1: MINUTE_MS,
-    Timeframe.M5: 5 * MINUTE_MS,
-    Timeframe.M15: 15 * MINUTE_MS,
-    Timeframe.M30: 30 * MINUTE_MS,
-    Timeframe.H1: 60 * MINUTE_MS,
-    Timeframe.H4: 240 * MINUTE_MS,
-    Timeframe.D1: DAY_MS,
-    Timeframe.W1: 7 * DAY_MS,
-}
-# Asked for every candle made: (anchor, duration), weeks anchored on a Monday.
-_GRID: Final = {
-    timeframe: (FIRST_MONDAY_MS if timeframe is Timeframe.W1 else 0, duration_ms)
-    for timeframe, duration_ms in _DURATION_MS.items()
-}
 _SOURCE: Final[dict[Timeframe, Timeframe | None]] = {
     Timeframe.M1: None,
     Timeframe.M5: Timeframe.M1,

@@ -73,7 +73,7 @@ class CandleStore:
                 if outcome is Outcome.FENCED:
                     raise FencedError(f"a newer aggregator wrote {writes[0].table} (fence {fence} is stale)")
                 if outcome is Outcome.WRITTEN:
-                    saved[number] = _with_revision(candles[number], known[number] + 1)
+                    saved[number] = _at_revision(candles[number], known[number] + 1)
                 else:
                     refused.append(number)
             waiting = await self._differing(candles, refused, known, saved)
@@ -115,6 +115,10 @@ def _write(candle: Candle, known_revision: int, fence: int | None) -> Write:
 
 def _decode(row: Row) -> Candle:
     return _with_revision(_DECODER.decode(row.value[1:]), row.revision)
+
+
+def _at_revision(candle: Candle, revision: int) -> Candle:
+    return candle if candle.revision == revision else _with_revision(candle, revision)
 
 
 def _with_revision(candle: Candle, revision: int) -> Candle:

@@ -16,6 +16,11 @@ class MarkKind(Enum):
     TOUCHED = b"\x01"
     HOLE = b"\x02"
 
+    __hash__ = object.__hash__  # an Enum's own is written in Python
+
+
+_VALUES: Final = {kind: kind.value for kind in MarkKind}
+
 
 class MinuteKey(NamedTuple):
     """One minute of one symbol; sorts by time first, as minutes close."""
@@ -41,7 +46,7 @@ class PendingStore:
 
     def write_of(self, minute: MinuteKey, kind: MarkKind = MarkKind.TOUCHED) -> Write:
         """The write that sets the mark."""
-        return Write(table=TABLE, key=_key(minute), value=kind.value)
+        return Write(table=TABLE, key=_key(minute), value=_VALUES[kind])
 
     async def mark(self, minutes: Iterable[MinuteKey], kind: MarkKind = MarkKind.TOUCHED) -> None:
         """Set the marks, durable when it returns."""

@@ -6,7 +6,7 @@ bytes, then one record per trade, little endian. An exclusion's key has '!' wher
 
 from collections.abc import Sequence
 from enum import IntFlag
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -145,10 +145,11 @@ def pack(pieces: Sequence[MinuteTrades]) -> list[bytes]:
         records[name] = columns[name]
     data, width = records.tobytes(), records.dtype.itemsize
     values, start = [], 0
+    kind = int(layout)
     for piece in pieces:
-        end = start + len(piece) * width
-        header = _ENCODER.encode(_header(piece, int(layout), texts=texts))
-        values.append(_LAYOUT_TRADES + len(header).to_bytes(_HEADER_LENGTH_BYTES, "little") + header + data[start:end])
+        count = len(piece)
+        end = start + count * width
+        values.append(_head(piece, count, kind) + data[start:end])
         start = end
     return values
 
@@ -169,16 +170,24 @@ def _layout_of(columns: dict[str, Any], *, texts: bool) -> _Layout:
     return layout
 
 
-def _header(piece: MinuteTrades, layout: int, *, texts: bool) -> _Header:
-    return _Header(
-        len(piece),
-        layout,
-        piece.session_started_at_ms,
-        piece.source is TradeSource.REFILL,
-        piece.price_scale,
-        piece.quantity_scale,
-        tuple(piece.trade_id.tolist()) if texts else None,
-    )
+def _head(piece: MinuteTrades, count: int, layout: int) -> bytes:
+    """What stands before a piece's records."""
+    refill = piece.source is TradeSource.REFILL
+    scales = (piece.price_scale, piece.quantity_scale)
+    if piece.texts is None:
+        return _numbered_head(count, layout, piece.session_started_at_ms, refill, *scales)
+    texts = tuple(piece.texts.tolist())
+    return _encoded(_Header(count, layout, piece.session_started_at_ms, refill, *scales, texts))
+
+
+@lru_cache(maxsize=4_096)  # the pieces of a session are alike in all but their lengths
+def _numbered_head(*parts: int) -> bytes:
+    return _encoded(_Header(parts[0], parts[1], parts[2], bool(parts[3]), parts[4], parts[5], None))
+
+
+def _encoded(header: _Header) -> bytes:
+    encoded = _ENCODER.encode(header)
+    return _LAYOUT_TRADES + len(encoded).to_bytes(_HEADER_LENGTH_BYTES, "little") + encoded
 
 
 def unpack(value: bytes, exchange: str, symbol: str, minute_ms: int, session: str, sequence: int) -> MinuteTrades:

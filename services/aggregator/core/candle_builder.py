@@ -110,7 +110,7 @@ class CandleBuilder:
         built = []
         for close in closes:
             minute = folded.get((close.series.key, close.minute_ms))
-            candle = make_candle(close, minute, close.series.previous)
+            candle = make_candle(close, minute, close.series.previous, revision=1)
             if candle is not None:
                 close.series.previous = candle
                 built.append(
@@ -188,13 +188,20 @@ def fold_all(closes: Sequence[MinuteClose]) -> dict[tuple[SeriesKey, int], Folde
     return found
 
 
-def make_candle(close: MinuteClose, folded: FoldedMinute | None, previous: Candle | None) -> Candle | None:
-    """The minute's candle; None without trades, kline and previous close."""
+def make_candle(
+    close: MinuteClose, folded: FoldedMinute | None, previous: Candle | None, *, revision: int = 0
+) -> Candle | None:
+    """The minute's candle; None without trades, kline and previous close.
+
+    revision: the one it will most likely be stored under; storing it decides.
+    """
     key = close.series.key
     if close.kline is not None:
         return candle_of_kline(key, Timeframe.M1, close.kline)
     if folded is None:
-        return flat_candle(previous, open_time_ms=close.minute_ms, quality=close.quality) if previous else None
+        if previous is None:
+            return None
+        return flat_candle(previous, open_time_ms=close.minute_ms, quality=close.quality, revision=revision)
     return Candle(
         exchange=key.exchange,
         symbol=key.symbol,
@@ -209,6 +216,7 @@ def make_candle(close: MinuteClose, folded: FoldedMinute | None, previous: Candl
         trade_count=folded.trade_count,
         quality=close.quality,
         missing_minutes=int(close.quality is CandleQuality.PARTIAL),
+        revision=revision,
     )
 
 

@@ -85,9 +85,11 @@ class Coverage:
         """COMPLETE where streams vouch for the whole minute, REPAIRED where refills had to, None where nothing does."""
         coverage = self._symbols.get(key)
         end_ms = minute_ms + MINUTE_MS
-        if coverage is None or not coverage.whole.covers(minute_ms, end_ms):
+        if coverage is None:
             return None
-        return CandleQuality.COMPLETE if coverage.streamed.covers(minute_ms, end_ms) else CandleQuality.REPAIRED
+        if coverage.streamed.covers(minute_ms, end_ms):  # a part of what is whole
+            return CandleQuality.COMPLETE
+        return CandleQuality.REPAIRED if coverage.whole.covers(minute_ms, end_ms) else None
 
     def forget_before(self, time_ms: int) -> None:
         """Drop what ended before the time, so that memory stays bounded; watermarks stay."""

@@ -13,27 +13,28 @@ class RecentCandles:
     """Newest known revision of the last few candles per series and timeframe."""
 
     def __init__(self) -> None:
-        self._candles: dict[tuple[SeriesKey, Timeframe], dict[int, Candle]] = {}
+        self._candles: dict[Timeframe, dict[tuple[str, str], dict[int, Candle]]] = {item: {} for item in Timeframe}
 
     def put(self, candles: Iterable[Candle]) -> None:
         """Take over candles, in time order per series."""
         for candle in candles:
-            place = (SeriesKey(candle.exchange, candle.symbol), candle.timeframe)
-            series = self._candles.get(place)
+            of_timeframe, place = self._candles[candle.timeframe], (candle.exchange, candle.symbol)
+            series = of_timeframe.get(place)
             if series is None:
-                series = self._candles[place] = {}
+                series = of_timeframe[place] = {}
             series[candle.open_time_ms] = candle
             if len(series) > _KEPT:
                 del series[next(iter(series))]  # the one put first; what is not remembered is read again
 
     def get(self, key: SeriesKey, timeframe: Timeframe, open_time_ms: int) -> Candle | None:
         """The candle where it is remembered."""
-        return self._candles.get((key, timeframe), {}).get(open_time_ms)
+        series = self._candles[timeframe].get(key)
+        return None if series is None else series.get(open_time_ms)
 
     def children(self, key: SeriesKey, timeframe: Timeframe, open_time_ms: int) -> Sequence[Candle] | None:
         """All candles that roll up to this one, oldest first; None where one is not remembered."""
         source = timeframe.source
-        series = self._candles.get((key, source)) if source else None
+        series = self._candles[source].get(key) if source else None
         if source is None or series is None:
             return None
         step_ms = source.duration_ms
