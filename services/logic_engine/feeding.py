@@ -30,6 +30,9 @@ class Feeding:
 
         Candles handled before are left out; earlier ones that no event brought are read from the store.
         """
+        direct = self._next_wave(events)
+        if direct is not None:
+            return [direct]
         announced = newest_revisions(events)
         await self._state.open_slots({series: min(closes) for series, closes in announced.items()})
         ready: list[CandlesClosed] = []
@@ -45,6 +48,16 @@ class Feeding:
             known |= {close: closes[close] for close in new if close <= reach_ms or not known or min(known) > reach_ms}
             ready += next_in_order(handled_ms, known, gap_patience_ms=self._gap_patience_ms)
         return waves(ready)
+
+    def _next_wave(self, events: Sequence[CandlesClosed]) -> list[CandlesClosed] | None:
+        """The usual case: one event per series, all of one minute, each the next of its series. None where it is not so."""
+        close_ms, seen = events[0].close_time_ms, set()
+        for event in events:
+            series = (event.exchange, event.symbol)
+            if event.close_time_ms != close_ms or series in seen or not self._state.follows(series, close_ms):
+                return None
+            seen.add(series)
+        return sorted(events, key=lambda event: (event.exchange, event.symbol))
 
     async def waves_missed(self, market_ms: int) -> list[list[CandlesClosed]]:
         """What the store holds beyond the last handled candles of all series, in order, a bounded part of it."""

@@ -3,8 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from services.logic_engine.core.active import ActiveStrategy
 from services.logic_engine.core.bias_versions import bias_at
 from services.logic_engine.ports import Ports
@@ -62,6 +60,15 @@ class State:
         """Close of the last candle that every strategy has handled."""
         return min([self.slots[key].handled_through_ms for key in self.keys(series)])
 
+    def follows(self, series: Series, close_ms: int) -> bool:
+        """Whether the close is the next one for every strategy."""
+        handled_ms = close_ms - MINUTE_MS
+        for key in self.keys(series):
+            slot = self.slots.get(key)
+            if slot is None or slot.handled_through_ms != handled_ms:
+                return False
+        return True
+
     def keys(self, series: Series) -> tuple[SlotKey, ...]:
         """The slots of a series, one per strategy in their order."""
         keys = self._keys.get(series)
@@ -108,10 +115,11 @@ class State:
         """All effects of these candles are durable."""
         done = []
         for event in wave:
+            close_ms = event.close_time_ms
             for key in self.keys((event.exchange, event.symbol)):
                 slot = self.slots[key]
-                if slot.handled_through_ms < event.close_time_ms:
-                    done.append((key, msgspec.structs.replace(slot, handled_through_ms=event.close_time_ms)))
+                if slot.handled_through_ms < close_ms:
+                    done.append((key, slot.handled(close_ms)))
         await self.save_slots(done)
 
     async def load_records(self, signal_ids: Sequence[str]) -> None:

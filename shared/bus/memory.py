@@ -1,4 +1,4 @@
-"""The bus inside one process: the same contract without a file. With encode=False events pass as the objects they are."""
+"""The bus inside one process: the same contract without a file. With encode=False events pass as the objects they are, without attributes."""
 
 import asyncio
 import heapq
@@ -16,6 +16,7 @@ from shared.domain.topology import Subscription, Topology
 from shared.domain.wall_clock import WallClock
 from shared.domain.wire import decode_event, encode_event, event_attributes
 
+NO_ATTRIBUTES: Final[dict[str, str]] = {}  # of an event that is handed over as an object
 _POLL_SECONDS: Final = 0.005  # a clock that is moved by hand tells nobody
 _HOUR_MS: Final = 3_600_000
 
@@ -25,10 +26,18 @@ class _Message(msgspec.Struct, eq=False):
 
     number: int
     published_at_ms: int
-    attributes: dict[str, str]
+    given: dict[str, str] | None
     data: bytes | None
     event: Event | None
     open_deliveries: int
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What travels beside the bytes; of an object it is made when asked for, which costs a hash."""
+        if self.given is not None:
+            return self.given
+        assert self.event is not None  # noqa: S101 - for the type checker: one of the two is there
+        return event_attributes(self.event)
 
     def wire(self) -> bytes:
         """Its bytes."""
@@ -125,8 +134,10 @@ class MemoryBus:
             raise TransientError("the bus is closed: the service is shutting down")
         require(topic in self._readers, "topics are declared in infra/topology.yaml", topic, "bus")
         for event in events:
-            data = encode_event(event) if self._encode else None
-            self._add(topic, data, None if self._encode else event, event_attributes(event))
+            if self._encode:
+                self._add(topic, encode_event(event), None, event_attributes(event))
+            else:
+                self._add(topic, None, event, None)
 
     async def pull(self, subscription: str, *, max_messages: int, wait_seconds: float) -> list[Delivery]:
         """Leases by the clock, waits by the event loop."""
@@ -206,7 +217,7 @@ class MemoryBus:
         for queue in self._queues.values():
             queue.arrived.set()
 
-    def _add(self, topic: str, data: bytes | None, event: Event | None, attributes: dict[str, str]) -> None:
+    def _add(self, topic: str, data: bytes | None, event: Event | None, attributes: dict[str, str] | None) -> None:
         readers = self._readers[topic]
         now_ms = self._clock.wall_ms()
         message = _Message(next(self._numbers), now_ms, attributes, data, event, len(readers))
@@ -249,7 +260,7 @@ class MemoryBus:
             subscription=queue.declared.name,
             message_id=str(message.number),
             event=event,
-            attributes=message.attributes,
+            attributes=message.given or NO_ATTRIBUTES,
             attempt=pending.attempts,
             token=str(lease),
         )

@@ -1,6 +1,7 @@
 """Checks that domain types run once, when a value enters."""
 
 import math
+from functools import lru_cache
 from typing import Final
 
 from shared.domain.errors import InvalidValueError
@@ -15,10 +16,16 @@ def require(condition: bool, rule: str, value: object, place: str) -> None:  # n
         raise InvalidValueError(f"{rule}, was {value!r} ({place})")
 
 
+@lru_cache(maxsize=10_000)
+def is_name(value: str) -> bool:
+    """Whether it may be a venue, symbol or strategy: not empty, printable, without '#' and ':', which row keys use."""
+    return bool(value) and value.isprintable() and not any(mark in value for mark in FORBIDDEN_IN_NAMES)
+
+
 def check_name(value: str, field: str, place: str) -> None:
-    """A venue, symbol or strategy text: not empty, printable, without '#' and ':', which row keys use."""
-    ok = bool(value) and value.isprintable() and not any(mark in value for mark in FORBIDDEN_IN_NAMES)
-    require(ok, f"{field} must be printable text without '#' or ':'", value, place)
+    """Raise InvalidValueError unless it `is_name`."""
+    if not is_name(value):
+        raise InvalidValueError(f"{field} must be printable text without '#' or ':', was {value!r} ({place})")
 
 
 def check_price(value: float, field: str, place: str) -> None:

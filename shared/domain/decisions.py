@@ -5,7 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from shared.domain.bias import Direction
-from shared.domain.checks import check_name
+from shared.domain.checks import check_name, is_name
 from shared.domain.timeframe import Timeframe
 
 
@@ -135,7 +135,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     sizing: Sizing | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.strategy, "strategy", f"decision {self.exchange} {self.symbol} {self.open_time_ms}")
+        if not is_name(self.strategy):  # the error's text is made only where there is one
+            check_name(self.strategy, "strategy", f"decision {self.exchange} {self.symbol} {self.open_time_ms}")
 
     @property
     def close_time_ms(self) -> int:

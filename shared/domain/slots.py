@@ -1,5 +1,7 @@
 """The slot of an open signal, and a signal with the notes it was given: what the engine keeps of signals."""
 
+from typing import Self
+
 import msgspec
 
 from shared.domain.signals import Signal
@@ -34,6 +36,16 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     chain_hash: str = ""
     handled_through_ms: int
     revision: int = 0
+
+    def handled(self, close_ms: int) -> Self:
+        """The same after this close."""
+        return type(self)(
+            signal_id=self.signal_id,
+            last_signal_id=self.last_signal_id,
+            chain_hash=self.chain_hash,
+            handled_through_ms=close_ms,
+            revision=self.revision,
+        )
 
 
 class SignalNote(msgspec.Struct, frozen=True, kw_only=True):

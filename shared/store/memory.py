@@ -40,10 +40,11 @@ class _Rows:
         """The first revision of a row: most writes of a replay."""
         if write.expected_revision:
             return Outcome.CONFLICT
-        self.versions[write.key] = [(1, write.value, write.fence or 0, now_ms)]
-        if self._keys and write.key < self._keys[-1]:
+        key, keys = write.key, self._keys
+        self.versions[key] = [(1, write.value, write.fence or 0, now_ms)]
+        if self._sorted and keys and key < keys[-1]:
             self._sorted = False
-        self._keys.append(write.key)
+        keys.append(key)
         return Outcome.WRITTEN
 
     def keys_between(self, start: str, end: str) -> list[str]:
@@ -89,9 +90,11 @@ class MemoryStore:
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """One after the other."""
-        now_ms = self._clock.wall_ms()
-        tables = [self._of(write.table) for write in writes]  # an undeclared one refuses the whole list
-        return [table.write(write, now_ms) for table, write in zip(tables, writes, strict=True)]
+        now_ms, tables = self._clock.wall_ms(), self._tables
+        for write in writes:
+            if write.table not in tables:  # refuses the whole list
+                self._of(write.table)
+        return [tables[write.table].write(write, now_ms) for write in writes]
 
     async def fill(self, writes: Sequence[Write]) -> None:
         """Those whose key is not there."""
