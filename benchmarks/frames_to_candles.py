@@ -38,7 +38,7 @@ from services.ingestion.handlers import Ingestion, IngestionOptions
 from shared.domain.coverage import SessionCoverage
 from shared.domain.decimals import plain_text
 from shared.domain.instruments import Instrument
-from shared.domain.minute_trades import split_by_minute
+from shared.domain.splitting import split_by_minute
 from shared.domain.timeframe import minute_ms
 from shared.domain.trades import TradeBatch
 from shared.exchanges.bybit.instruments import InstrumentInfo

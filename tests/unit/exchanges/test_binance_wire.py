@@ -13,7 +13,7 @@ from services.ingestion.core.window import WindowLimits
 from shared.domain.errors import InvalidTradeError, TransientError
 from shared.domain.fold import fold_minutes
 from shared.domain.instruments import Instrument
-from shared.domain.minute_trades import split_by_minute
+from shared.domain.splitting import split_by_minute
 from shared.exchanges.binance.wire import (
     Answer,
     parse_frame,
