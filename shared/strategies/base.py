@@ -65,6 +65,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     resets: tuple[str, ...] = ()
 
 
+_NOT_JUDGED: Final = Outcome(
+    action=Action.NONE, trigger="", conditions=(), score=0.0, notes=("not_finite: the window holds NaN or Inf",)
+)
+
+
 class Strategy(Protocol):
     """Evaluates closed candles. The first need's timeframe is the strategy's own: it decides when one of those closes."""
 
@@ -120,6 +125,21 @@ class BaseStrategy:
         """One window of LENGTH candles, unless a strategy says otherwise."""
         return (WindowNeed(timeframe, self.LENGTH),)
 
+    def evaluate(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
+        """One outcome per row; a row that holds NaN or Inf is not judged, its outcome is none and says so."""
+        check_history(self.NAME, self.needs, windows)
+        finite = finite_rows(windows, self.needs)
+        if finite.all():
+            return self.outcomes(windows)
+        rows = np.flatnonzero(finite).tolist()
+        picked = {timeframe: picked_rows(columns, rows) for timeframe, columns in windows.items()}
+        found = dict(zip(rows, self.outcomes(picked) if rows else [], strict=True))
+        return [found.get(row, _NOT_JUDGED) for row in range(len(finite))]
+
+    def outcomes(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
+        """One outcome per row of windows that are whole and finite."""
+        raise NotImplementedError
+
 
 class StrategyParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Parameters of a strategy. RANGES: lowest and highest value by name, tested when built; None values pass."""
@@ -160,6 +180,19 @@ def check_history(strategy: str, needs: Sequence[WindowNeed], windows: Mapping[T
         missing = need.length - count
         rule = f"not_enough_history: {missing} of {need.length} candles of {need.timeframe} are missing"
         require(missing <= 0, rule, count, f"strategy {strategy}")
+
+
+def picked_rows(columns: WindowColumns, rows: Sequence[int]) -> WindowColumns:
+    """Some rows of the windows, in this order."""
+    picked = list(rows)
+    return WindowColumns(
+        open=columns.open[picked],
+        high=columns.high[picked],
+        low=columns.low[picked],
+        close=columns.close[picked],
+        volume=columns.volume[picked],
+        open_time_ms=None if columns.open_time_ms is None else columns.open_time_ms[picked],
+    )
 
 
 def finite_rows(windows: Mapping[Timeframe, WindowColumns], needs: Sequence[WindowNeed]) -> npt.NDArray[np.bool_]:

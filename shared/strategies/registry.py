@@ -10,6 +10,17 @@ from shared.strategies.base import Strategy
 
 STRATEGIES: Final[dict[str, str]] = {  # name: module and class
     "rsi_divergence": "rsi_divergence:RsiDivergence",
+    "macd_adx": "macd_adx:MacdAdx",
+    "continuation": "continuation:Continuation",
+    "reversal": "reversal:Reversal",
+    "ema_cross": "ema_cross:EmaCross",
+    "rsi_momentum": "rsi_momentum:RsiMomentum",
+    "bollinger": "bollinger:Bollinger",
+    "ema_atr": "ema_atr:EmaAtr",
+    "donchian": "donchian:Donchian",
+    "supertrend": "supertrend:Supertrend",
+    "mtf_score": "mtf_score:MtfScore",
+    "manager": "manager:Manager",
 }
 
 

@@ -24,7 +24,6 @@ from shared.strategies.base import (
     BaseStrategy,
     Outcome,
     WindowColumns,
-    check_history,
 )
 from shared.strategies.levels import percent_levels
 
@@ -73,9 +72,8 @@ class RsiDivergence(BaseStrategy):
 
     PARAMETERS: ClassVar[type[msgspec.Struct]] = RsiDivergenceParameters
 
-    def evaluate(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
+    def outcomes(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
         """One kernel call over all rows, then one verdict per row."""
-        check_history(self.NAME, self.needs, windows)
         columns = windows[self.needs[0].timeframe]
         figures = self._figures(columns).tolist()
         closes = columns.close[:, -1].tolist()

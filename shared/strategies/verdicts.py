@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.domain.bias import Direction
+from shared.domain.checks import require
 from shared.domain.decisions import Action, Condition
 from shared.domain.timeframe import Timeframe
 from shared.strategies.base import (
@@ -18,12 +19,9 @@ from shared.strategies.base import (
     Outcome,
     StrategyParameters,
     WindowColumns,
-    check_history,
-    finite_rows,
 )
 
 LONG, SHORT = Direction.LONG, Direction.SHORT
-NOT_FINITE: Final = "not_finite: the window holds NaN or Inf"
 _SIGNIFICANT_DIGITS: Final = 12
 
 
@@ -59,6 +57,7 @@ class Figures(NamedTuple):
     thresholds: Any
     take_profit: FloatGrid | None = None
     stop_loss: FloatGrid | None = None
+    extra: npt.NDArray[np.float64] | None = None  # whatever else the strategy's own outcome wants, one per row
 
 
 class Judged(NamedTuple):
@@ -70,9 +69,22 @@ class Judged(NamedTuple):
 
 
 class SideParameters(StrategyParameters, frozen=True, kw_only=True):
-    """What strategies with two sides share. direction: long_flat turns a short entry into an exit."""
+    """What strategies with two sides share.
+
+    direction: long_flat turns a short entry into an exit (which ends a signal where `on_opposite` is `close`).
+    take_profit_pct, stop_loss_pct: levels as a share of the entry; in their place the strategy's own, where it has some.
+    """
 
     direction: Literal["both", "long_flat"] = "both"
+    take_profit_pct: float | None = None
+    stop_loss_pct: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("take_profit_pct", "stop_loss_pct"):
+            value = getattr(self, name)
+            rule = f"{name} must be 0.01..50"
+            require(value is None or 0.01 <= value <= 50, rule, value, f"parameters of strategy {self.STRATEGY}")  # noqa: PLR2004 - stated in the rule
 
 
 class TestedStrategy(BaseStrategy):
@@ -89,8 +101,12 @@ class TestedStrategy(BaseStrategy):
         """Values and thresholds of the tests in their order, by one kernel call."""
         raise NotImplementedError
 
+    def scored(self, found: Figures, row: int, side: Direction | None) -> tuple[float, dict[str, float]] | None:  # noqa: ARG002 - for those that override it
+        """Score and components by the strategy's own formula, `side` None without an entry; None: the share of passed tests."""
+        return None
+
     def score(self, side: Direction, passed: int) -> tuple[float, dict[str, float]]:
-        """The side's share of passed tests, in points; `passed` has one bit per test. Strategies with a formula override."""
+        """The side's share of passed tests, in points; `passed` has one bit per test."""
         known = self._points.get((side, passed))
         if known is None:
             of_side = [place for place, test in enumerate(self.TESTS) if test.side in {side, None}]
@@ -98,55 +114,66 @@ class TestedStrategy(BaseStrategy):
             known = self._points[side, passed] = (round(sum(points.values()), 9), points)
         return known
 
-    def evaluate(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
+    def outcomes(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
         """One outcome per row."""
-        check_history(self.NAME, self.needs, windows)
-        finite = finite_rows(windows, self.needs)
         found = self.figures(windows)
         judged = judge(self.TESTS, found)
-        long = judged.fired[LONG] & ~judged.fired[SHORT] & finite
-        short = judged.fired[SHORT] & ~judged.fired[LONG] & finite
+        long = judged.fired[LONG] & ~judged.fired[SHORT]
+        short = judged.fired[SHORT] & ~judged.fired[LONG]
+        closes = windows[self.needs[0].timeframe].close[:, -1].tolist()
         masks = (judged.passed @ self._weights).tolist()
         tests_of = {side: [test.side in {side, None} for test in self.TESTS] for side in (LONG, SHORT)}
         share = {side: judged.passed[:, tests_of[side]].mean(axis=1) for side in (LONG, SHORT)}
         short_leads = (short | (~long & (share[SHORT] > share[LONG]))).tolist()
         outcomes = []
         for row, (enter_long, enter_short) in enumerate(zip(long.tolist(), short.tolist(), strict=True)):
-            side = SHORT if short_leads[row] else LONG
-            score, components = self.score(side, masks[row])
-            fired = enter_long or enter_short
-            outcomes.append(
-                self.outcome(found, row, side if fired else None, judged.conditions[row], score, components)
-            )
-        return outcomes if finite.all() else [_checked(o, ok) for o, ok in zip(outcomes, finite.tolist(), strict=True)]
+            leads = SHORT if short_leads[row] else LONG
+            side = leads if enter_long or enter_short else None
+            score, components = self.scored(found, row, side) or self.score(leads, masks[row])
+            outcomes.append(self.outcome(found, row, side, closes[row], judged.conditions[row], score, components))
+        return outcomes
 
     def outcome(
         self,
         found: Figures,
         row: int,
         side: Direction | None,
+        close: float,
         conditions: tuple[Condition, ...],
         score: float,
         components: dict[str, float],
     ) -> Outcome:
         """The row's outcome: an entry of `side`, or none."""
-        if side is None:
-            return Outcome(action=Action.NONE, trigger="", conditions=conditions, score=score, components=components)
+        action, trigger = Action.NONE, ""
+        take_profit = stop_loss = None
         if side is SHORT and self.own.direction == "long_flat":
-            return Outcome(
-                action=Action.EXIT, trigger=self.NAME, conditions=conditions, score=score, components=components
-            )
-        column = 0 if side is LONG else 1
-        take_profit = level(found.take_profit, row, column)
-        stop_loss = level(found.stop_loss, row, column)
+            action, trigger = Action.EXIT, self.NAME
+        elif side is not None:
+            take_profit, stop_loss = self.levels(found, row, side, close)
+            action, trigger = (Action.ENTER_LONG if side is LONG else Action.ENTER_SHORT), self.NAME
         return Outcome(
-            action=Action.ENTER_LONG if side is LONG else Action.ENTER_SHORT,
-            trigger=self.NAME,
+            action=action,
+            trigger=trigger,
             conditions=conditions,
             take_profit=take_profit,
             stop_loss=stop_loss,
             score=score,
             components=components,
+        )
+
+    def levels(self, found: Figures, row: int, side: Direction, close: float) -> tuple[float | None, float | None]:
+        """Take-profit and stop of an entry: those in percent where the user gave them, else the strategy's own."""
+        column, sign = (0, 1) if side is LONG else (1, -1)
+        own = self.own
+        target, stop = level(found.take_profit, row, column), level(found.stop_loss, row, column)
+        if own.take_profit_pct is not None:
+            target = rounded(close * (1 + sign * own.take_profit_pct / 100))
+        if own.stop_loss_pct is not None:
+            stop = rounded(close * (1 - sign * own.stop_loss_pct / 100))
+        # A level on the wrong side of the entry (a line that lies exactly on it, say) is none.
+        return (
+            target if target is not None and (target - close) * sign > 0 else None,
+            stop if stop is not None and (close - stop) * sign > 0 else None,
         )
 
 
@@ -185,10 +212,9 @@ def level(levels: FloatGrid | None, row: int, column: int) -> float | None:
     if levels is None:
         return None
     value = float(levels[row, column])
-    return float(f"{value:.{_SIGNIFICANT_DIGITS}g}") if 0 < value < float("inf") else None
+    return rounded(value) if 0 < value < float("inf") else None
 
 
-def _checked(outcome: Outcome, finite: bool) -> Outcome:  # noqa: FBT001 - one per row
-    if finite:
-        return outcome
-    return Outcome(action=Action.NONE, trigger="", conditions=outcome.conditions, score=0.0, notes=(NOT_FINITE,))
+def rounded(value: float) -> float:
+    """In 12 significant digits: far finer than any price step, and free of the last bits' noise."""
+    return float(f"{value:.{_SIGNIFICANT_DIGITS}g}")

@@ -8,7 +8,7 @@ import msgspec
 from shared.domain.checks import require
 from shared.domain.slots import SlotKey
 from shared.domain.timeframe import Timeframe
-from shared.strategies.base import Outcome, ParameterValue, Strategy, WindowColumns
+from shared.strategies.base import Outcome, ParameterValue, Strategy, WindowColumns, picked_rows
 from shared.strategies.registry import build_strategy
 
 Series = tuple[str, str]  # exchange, symbol
@@ -58,19 +58,6 @@ class ActiveStrategy(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             picked = {timeframe: picked_rows(columns, rows) for timeframe, columns in windows.items()}
             outcomes.update(zip(rows, chosen.evaluate(picked), strict=True))
         return [outcomes[row] for row in range(len(symbols))]
-
-
-def picked_rows(columns: WindowColumns, rows: Sequence[int]) -> WindowColumns:
-    """Some rows of the windows, in this order."""
-    picked = list(rows)
-    return WindowColumns(
-        open=columns.open[picked],
-        high=columns.high[picked],
-        low=columns.low[picked],
-        close=columns.close[picked],
-        volume=columns.volume[picked],
-        open_time_ms=None if columns.open_time_ms is None else columns.open_time_ms[picked],
-    )
 
 
 def active_strategy(

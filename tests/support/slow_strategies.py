@@ -1,0 +1,145 @@
+"""Every strategy told once more, slowly: plain Python on lists, straight from its description, one window at a time.
+
+Shares nothing with the strategies, their kernels or the indicators. A window is a dict of lists (t, o, h, l, c, v) of one
+timeframe; a strategy gets one per timeframe and says what it would do, with the values its conditions rest on.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from tests.support import slow_indicators as slow
+
+LONG, SHORT, EXIT, NONE = "enter_long", "enter_short", "exit", "none"
+
+
+@dataclass
+class Said:
+    action: str
+    values: dict = field(default_factory=dict)
+    score: float | None = None
+    target: float | None = None
+    stop: float | None = None
+    holds: tuple = ()
+    extra: dict = field(default_factory=dict)
+
+
+def acts(long, short, *, flat=False):
+    if bool(long) == bool(short):
+        return NONE
+    return LONG if long else (EXIT if flat else SHORT)
+
+
+def ema_cross(w):
+    quick, steady = slow.ema(w["c"], 9), slow.ema(w["c"], 21)
+    gap = [100 * (q - s) / s for q, s in zip(quick, steady, strict=True)]
+    returns = [w["c"][i] / w["c"][i - 1] - 1 for i in range(len(w["c"]) - 20, len(w["c"]))]
+    calm = 100 * slow.deviation(returns)
+    now, before = gap[-1], gap[-2]
+    action = acts(now > 0.1 >= before and calm <= 10, now < -0.1 <= before and calm <= 10)
+    return Said(action, {"ema_gap_pct_above": now, "ema_gap_pct_before_not_above": before, "volatility_pct": calm})
+
+
+def rsi_momentum(w):
+    rsi, momentum = slow.wilder_rsi(w["c"], 14)[-1], w["c"][-1] - w["c"][-11]
+    action = acts(rsi < 30 and momentum > 0, rsi > 70 and momentum < 0)
+    return Said(action, {"rsi_oversold": rsi, "momentum_up": momentum})
+
+
+def bollinger(w):
+    upper, middle, lower = (line[-1] for line in slow.bollinger(w["c"], 20, 2))
+    width, close = 100 * (upper - lower) / middle, w["c"][-1]
+    action = acts(close <= lower and width >= 1, close >= upper and width >= 1)
+    return Said(action, {"band_width_pct": width, "close_at_lower_band": close}, target=middle)
+
+
+def ema_atr(w):
+    quick, steady = slow.ema(w["c"], 12), slow.ema(w["c"], 26)
+    reach, close = slow.atr(w["h"], w["l"], w["c"], 14)[-1], w["c"][-1]
+    slope, calm = 100 * (quick[-1] / quick[-2] - 1), 100 * reach / close
+    up = quick[-1] > steady[-1] and slope >= 0.02 and calm <= 5
+    down = quick[-1] < steady[-1] and slope <= -0.02 and calm <= 5
+    sign = 1 if up else -1
+    values = {"slope_pct_up": slope, "atr_pct": calm, "ema_fast_above_slow": quick[-1]}
+    return Said(acts(up, down), values, target=close + sign * 2 * reach, stop=close - sign * 1.5 * reach)
+
+
+def donchian(w):
+    top, bottom, close = max(w["h"][-21:-1]), min(w["l"][-21:-1]), w["c"][-1]
+    return Said(acts(close > top, close < bottom), {"close_above_channel": close}, stop=(top + bottom) / 2)
+
+
+def supertrend(w):
+    line, trend = slow.supertrend(w["h"], w["l"], w["c"], 10, 3)
+    action = acts(trend[-1] > 0 > trend[-2], trend[-1] < 0 < trend[-2])
+    return Said(action, {"trend_up": trend[-1], "trend_before_down": trend[-2]}, stop=line[-1])
+
+
+def macd_adx(w, per_day=48, *, mode="inverse_vol", target=0.02):
+    histogram = slow.macd(w["c"], 8, 24, 9, "talib")[2]
+    strength = slow.adx(w["h"], w["l"], w["c"], 14, "talib")[2][-1]
+    returns = [w["c"][i] / w["c"][i - 1] - 1 for i in range(len(w["c"]) - 20, len(w["c"]))]
+    by_day = slow.deviation(returns, sample=True) * math.sqrt(per_day)
+    raw = 0.0
+    if by_day > 0:
+        squares = sum(r * r for r in returns) / 20 * per_day
+        raw = target / by_day if mode == "inverse_vol" else target**2 / squares
+    scale = min(max(raw, 0.0), 1.0)
+    now, before = histogram[-1], histogram[-2]
+    allowed = strength >= 20 and scale > 0
+    action = acts(now > 0 >= before and allowed, now < 0 <= before and allowed, flat=True)
+    notional = 100_000 * min(1.0, 0.1 * scale)
+    values = {"histogram_above_zero": now, "adx": strength, "volatility_scale": scale}
+    return Said(action, values, extra={"notional": notional, "quantity": notional / w["c"][-1]})
+
+
+def continuation(w):
+    closes = w["c"][-20:]
+    mean, change, close = sum(closes) / 20, closes[-1] / closes[0] - 1, closes[-1]
+    reach = slow.atr(w["h"], w["l"], w["c"], 14)[-1]
+    up, down = close > 1.01 * mean and change > 0.02, close < 0.99 * mean and change < -0.02
+    sign = 1 if up else -1
+    score = min(100.0, 70 + 100 * abs(change)) if up or down else 0.0
+    values = {"change_pct_up": 100 * change, "close_above_sma": close}
+    return Said(acts(up, down), values, score, target=close + sign * 3 * reach, stop=close - sign * 2 * reach)
+
+
+def reversal(w):
+    upper, middle, lower = (line[-1] for line in slow.bollinger(w["c"], 20, 2))
+    open_price, close = w["o"][-1], w["c"][-1]
+    reach = slow.atr(w["h"], w["l"], w["c"], 14)[-1]
+    up, down = close < lower and close > open_price, close > upper and close < open_price
+    beyond = (lower - close) / close if up else (close - upper) / close
+    score = min(100.0, 65 + 200 * beyond) if up or down else 0.0
+    sign = 1 if up else -1
+    return Said(acts(up, down), {"close_above_open": close}, score, target=middle, stop=close - sign * 1.5 * reach)
+
+
+def technical_score(closes):
+    quick, steady = slow.ema(closes, 20)[-1], slow.ema(closes, 50)[-1]
+    line, signal, _ = slow.macd(closes, 12, 26, 9, "classic")
+    rsi = slow.wilder_rsi(closes, 14)[-1]
+    score = 50 + (10 if quick > steady else -5) + (10 if line[-1] > signal[-1] else -5)
+    score += 5 if rsi > 70 else 10 if rsi >= 55 else -10 if rsi < 45 else 0
+    return score + (5 if quick > sum(closes[-20:]) / 20 else 0)
+
+
+def mtf_score(windows):
+    weights = {"15m": 0.40, "1h": 0.25, "4h": 0.20, "1d": 0.10, "1w": 0.05}
+    there = {name: weight for name, weight in weights.items() if name in windows}
+    total = sum(there.values())
+    score = sum(weight * technical_score(windows[name]["c"]) for name, weight in there.items()) / total
+    score = round(score, 9)
+    return Said(acts(score >= 60, score <= 40), {"score": score}, score)
+
+
+ONE_WINDOW = {
+    "ema_cross": ema_cross,
+    "rsi_momentum": rsi_momentum,
+    "bollinger": bollinger,
+    "ema_atr": ema_atr,
+    "donchian": donchian,
+    "supertrend": supertrend,
+    "macd_adx": macd_adx,
+    "continuation": continuation,
+    "reversal": reversal,
+}
