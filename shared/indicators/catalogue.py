@@ -353,7 +353,7 @@ INDICATORS: Final[tuple[Indicator, ...]] = (
         "volume_zscore",
         "volume",
         "volume",
-        "population deviation, the current candle included, SYSTEMS 3.5",
+        "sample deviation, the current candle included, SYSTEMS 3.5",
         state="zscore_state",
     ),
     _window("rolling_max", "extremes", "high", "in a ring, SYSTEMS 1.2; Tulip, TA-Lib", state="rolling_state"),

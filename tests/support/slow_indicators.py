@@ -297,7 +297,7 @@ def obv(close, volume):
 
 def volume_zscore(volume, n):
     def score(part):
-        middle, spread = mean(part), deviation(part)
+        middle, spread = mean(part), deviation(part, sample=True)
         return 0.0 if max(part) == min(part) else (part[-1] - middle) / spread
 
     return over_windows(volume, n, score)

@@ -57,12 +57,17 @@ def fibonacci_pivots(high: float, low: float, close: float) -> Pivots:
     """
     from shared.indicators.kernels import levels
 
-    for name, value in (("high", high), ("low", low), ("close", close)):
-        require(math.isfinite(value) and value > 0, f"{name} must be finite and > 0", value, "fibonacci_pivots")
-    require(low <= close <= high, f"close must be low..high ({low}..{high})", close, "fibonacci_pivots")
+    check_day(high, low, close)
     out = np.empty(7)
     levels.fibonacci_pivots(float(high), float(low), float(close), out)
     return Pivots(*out.tolist())
+
+
+def check_day(high: float, low: float, close: float) -> None:
+    """A finished day's prices: finite and > 0, low <= close <= high."""
+    for name, value in (("high", high), ("low", low), ("close", close)):
+        require(math.isfinite(value) and value > 0, f"{name} must be finite and > 0", value, "fibonacci_pivots")
+    require(low <= close <= high, f"close must be low..high ({low}..{high})", close, "fibonacci_pivots")
 
 
 def _swings(values: FloatArray, bars: int, sign: float) -> BoolArray:

@@ -38,7 +38,7 @@ def macd(close: FloatArray, fast: int = 12, slow: int = 26, signal: int = 9, see
     from shared.indicators.kernels import momentum
 
     values = series(close, "close")
-    _check_speeds(fast, slow, signal, "macd")
+    check_speeds(fast, slow, signal, "macd")
     line, signal_line, histogram = empty(values, 3)
     chosen = choice(seeding, MACD_SEEDINGS, "seeding", "macd")
     momentum.macd(values, fast, slow, signal, chosen, line, signal_line, histogram)
@@ -53,13 +53,14 @@ def ppo(close: FloatArray, fast: int = 7, slow: int = 16, signal: int = 5) -> Li
     from shared.indicators.kernels import momentum
 
     values = series(close, "close")
-    _check_speeds(fast, slow, signal, "ppo")
+    check_speeds(fast, slow, signal, "ppo")
     line, signal_line, histogram = empty(values, 3)
     momentum.ppo(values, fast, slow, signal, line, signal_line, histogram)
     return Lines(line, signal_line, histogram)
 
 
-def _check_speeds(fast: int, slow: int, signal: int, indicator: str) -> None:
+def check_speeds(fast: int, slow: int, signal: int, indicator: str) -> None:
+    """The periods of two averages and a signal: whole numbers >= 1, the fast one below the slow one."""
     for name, value in (("fast", fast), ("slow", slow), ("signal", signal)):
         check_window(value, name, indicator)
     require(fast < slow, f"fast must be < slow ({slow})", fast, indicator)

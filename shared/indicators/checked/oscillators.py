@@ -35,8 +35,7 @@ def stochastic(
     from shared.indicators.kernels import oscillators
 
     highs, lows, closes = together(high=high, low=low, close=close)
-    for name, value in (("window", window), ("smoothing", smoothing), ("signal", signal)):
-        check_window(value, name, "stochastic")
+    check_smoothing(window, smoothing, signal)
     k, d = empty(closes, 2)
     oscillators.stochastic(highs, lows, closes, window, smoothing, signal, k, d)
     return Stochastic(k, d)
@@ -71,9 +70,20 @@ def mmh(close: FloatArray, period: int = 144, responsiveness: float = 0.9) -> Fl
     from shared.indicators.kernels import oscillators
 
     values = series(close, "close")
-    check_window(period, "period", "mmh", least=2)
-    check_factor(responsiveness, "responsiveness", "mmh")
-    require(RESPONSIVENESS_MIN <= responsiveness <= 1, "responsiveness must be 1e-5..1", responsiveness, "mmh")
+    check_mmh(period, responsiveness)
     out = np.empty_like(values)
     oscillators.mmh(values, period, float(responsiveness), out)
     return out
+
+
+def check_smoothing(window: int, smoothing: int, signal: int) -> None:
+    """The stochastic's windows: whole numbers >= 1."""
+    for name, value in (("window", window), ("smoothing", smoothing), ("signal", signal)):
+        check_window(value, name, "stochastic")
+
+
+def check_mmh(period: int, responsiveness: float) -> None:
+    """The histogram's period, a whole number >= 2, and its responsiveness, 1e-5..1."""
+    check_window(period, "period", "mmh", least=2)
+    check_factor(responsiveness, "responsiveness", "mmh")
+    require(RESPONSIVENESS_MIN <= responsiveness <= 1, "responsiveness must be 1e-5..1", responsiveness, "mmh")

@@ -26,7 +26,7 @@ def kalman(
     from shared.indicators.kernels import smoothing
 
     checked = series(values, "values")
-    _check_kalman(length, measurement_noise, process_noise, "kalman")
+    check_kalman(length, measurement_noise, process_noise, "kalman")
     out = np.empty_like(checked)
     smoothing.kalman(checked, length, float(measurement_noise), float(process_noise), out)
     return out
@@ -49,7 +49,7 @@ def smooth_rsi(
     values = series(close, "close")
     check_window(period, "period", "smooth_rsi")
     check_window(smoothing, "smoothing", "smooth_rsi")
-    _check_kalman(length, measurement_noise, process_noise, "smooth_rsi")
+    check_kalman(length, measurement_noise, process_noise, "smooth_rsi")
     out = np.empty_like(values)
     noise = (float(measurement_noise), float(process_noise))
     kernels.smooth_rsi(values, period, length, *noise, smoothing, out)
@@ -79,16 +79,22 @@ def cirrus_cloud(
     from shared.indicators.kernels import smoothing
 
     values = series(close, "close")
-    for number, (period, multiplier) in enumerate(((period_1, multiplier_1), (period_2, multiplier_2)), 1):
-        check_window(period, f"period_{number}", "cirrus_cloud")
-        check_factor(multiplier, f"multiplier_{number}", "cirrus_cloud")
+    check_cloud(period_1, multiplier_1, period_2, multiplier_2)
     filter_1, filter_2, direction = empty(values, 3)
     factors = (period_1, float(multiplier_1), period_2, float(multiplier_2))
     smoothing.cirrus_cloud(values, *factors, filter_1, filter_2, direction)
     return Cloud(filter_1, filter_2, direction)
 
 
-def _check_kalman(length: int, measurement_noise: float, process_noise: float, indicator: str) -> None:
+def check_cloud(period_1: int, multiplier_1: float, period_2: int, multiplier_2: float) -> None:
+    """The two filters' periods, whole numbers >= 1, and multipliers, finite and > 0."""
+    for number, (period, multiplier) in enumerate(((period_1, multiplier_1), (period_2, multiplier_2)), 1):
+        check_window(period, f"period_{number}", "cirrus_cloud")
+        check_factor(multiplier, f"multiplier_{number}", "cirrus_cloud")
+
+
+def check_kalman(length: int, measurement_noise: float, process_noise: float, indicator: str) -> None:
+    """The filter's length, a whole number >= 1, and its noises, finite and > 0."""
     check_window(length, "length", indicator)
     check_factor(measurement_noise, "measurement_noise", indicator)
     check_factor(process_noise, "process_noise", indicator)

@@ -23,7 +23,7 @@ def vwap_daily(
 
 
 def volume_zscore(volume: FloatArray, window: int = 20) -> FloatArray:
-    """(volume - mean) / population standard deviation of the window, the current candle included; 0 in a flat window.
+    """(volume - mean) / sample standard deviation (window - 1) of the window, the current candle included; 0 in a flat window.
 
     Returns: shape (n,); NaN for the first window - 1 candles and for every window that holds a NaN.
     """

@@ -73,7 +73,8 @@ def volume_zscore_advance(volume: "FloatArray", window: int, state: "FloatArray"
         elif deviation <= 1e-12 * abs(mean):
             out[i] = 0.0
         else:
-            out[i] = (volume[i] - mean) / deviation
+            # The sample deviation: what a rolling standard deviation of window - 1 degrees of freedom gives.
+            out[i] = (volume[i] - mean) / (deviation * np.sqrt(window / (window - 1.0)))
 
 
 @kernel("void(float64[::1], int64, float64[::1])")

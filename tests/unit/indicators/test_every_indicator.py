@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from shared.domain.errors import InvalidValueError
-from shared.indicators import checked
+from shared.indicators import checked, plain
 from shared.indicators.catalogue import INDICATORS, indicator
 from shared.indicators.streaming import Stream
 from tests.support import slow_indicators
@@ -63,6 +63,9 @@ def market(count, seed=7):
     return candles(list(moves))
 
 
+MARKET = market(320)
+
+
 def small(item):
     return {name: SHORT[name] for name in item.parameters if name in SHORT}
 
@@ -99,7 +102,22 @@ def test_the_kernel_equals_its_slow_twin_on_odd_candles(item, moves):
 
 @EVERY
 def test_the_kernel_equals_its_slow_twin_with_its_defaults(item):
-    check_twin(item, market(320), {})
+    check_twin(item, MARKET, {})
+
+
+@pytest.mark.parametrize(
+    "item", [item for item in INDICATORS if hasattr(plain, item.name)], ids=lambda item: item.label
+)
+@given(moves=MOVES)
+@settings(max_examples=15)
+def test_plain_equals_the_kernel(item, moves):
+    for columns, parameters in ((candles(moves), small(item)), (MARKET, {})):
+        inputs = [columns[name] for name in item.inputs]
+        result = getattr(plain, item.name)(*inputs, **{**item.parameters, **parameters})
+        found = (result,) if isinstance(result, np.ndarray) else tuple(result)
+        largest = 1e6 if item.inputs[-1] == "volume" else np.nanmax(np.abs(columns["close"]), initial=1.0)
+        for values, expected in zip(found, item.compute(columns, **parameters), strict=True):
+            assert_allclose(values, expected, rtol=1e-9, atol=1e-12 * largest, equal_nan=True)
 
 
 @EVERY
@@ -180,8 +198,10 @@ def test_wrong_inputs_are_refused_by_name(item):
                 item.compute({**columns, name: columns[name][:-1]})
     for parameter in item.parameters:
         for wrong in (0, -1, math.nan, "no such", 10**9 if isinstance(item.parameters[parameter], int) else math.inf):
-            with pytest.raises(InvalidValueError, match=parameter):
-                item.compute(columns, **{parameter: wrong})
+            given_wrong = {**item.parameters, parameter: wrong}
+            for function in (getattr(module, item.name) for module in (checked, plain) if hasattr(module, item.name)):
+                with pytest.raises(InvalidValueError, match=parameter):
+                    function(*(columns[name] for name in item.inputs), **given_wrong)
     with pytest.raises(InvalidValueError, match="parameter must be one of"):
         item.compute(columns, colour=1)
 
