@@ -196,6 +196,39 @@ def replay(
     )
 
 
+@app.command("chart")
+def chart(
+    subject: Annotated[str, typer.Argument(help="A signal's id, or a symbol.")] = "",
+    candles: Annotated[Path | None, typer.Option(help="CSV[.gz] of candles instead of the store.")] = None,
+    strategy: Annotated[str, typer.Option(help="With --candles: this strategy's newest entry and what followed.")] = "",
+    timeframe: Annotated[str, typer.Option(help="1m, 5m, 15m, 30m, 1h, 4h, 1d, 1w; a signal's own by default.")] = "",
+    exchange: Annotated[str, typer.Option(help="Of a symbol, where the configuration does not say.")] = "",
+    at: Annotated[str, typer.Option(help="Nothing that closed later, e.g. 2023-03-10T12:00 (UTC).")] = "",
+    theme: Annotated[str, typer.Option(help="dark or light.", envvar="CHART_THEME")] = "dark",
+    scale: Annotated[float, typer.Option(help="Pixels per unit of 640 x 720.", envvar="CHART_SCALE")] = 1.5,
+    language: Annotated[str, typer.Option(help="Of the words in it.", envvar="NOTIFIER_LANGUAGE")] = "en",
+    zone: Annotated[str, typer.Option(help="Of the times in it, e.g. Asia/Ho_Chi_Minh.")] = "UTC",
+    out: Annotated[Path | None, typer.Option(help="The PNG to write; chart_<name>.png by default.")] = None,
+) -> None:
+    """Draw one chart: of a signal, of a symbol, or of a file of candles."""
+    from cli.supervisor.plan import use_kernel_cache
+
+    use_kernel_cache()
+    from cli.chart import ChartRequest, make_look, run_chart
+
+    request = ChartRequest(
+        subject=subject,
+        exchange=exchange,
+        timeframe=timeframe,
+        candles=candles,
+        strategy=strategy,
+        at=at,
+        out=out,
+        look=make_look(theme, scale, language, zone),
+    )
+    print(run_chart(request))
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command; every expected failure is one line on standard error and exit status 2."""
     read_env_file(Path(".env"))

@@ -1,7 +1,7 @@
 """The chart of a signal: from the very candles its Decision read, drawn once, kept in the cache by content."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.notifier.chart_pool import ChartPool
@@ -20,6 +20,7 @@ from shared.domain.decisions import Decision, DecisionKind, WindowRecord
 from shared.domain.errors import TransientError
 from shared.domain.signals import Signal
 from shared.domain.timeframe import Timeframe
+from shared.runtime.config import TrackerConfig
 from shared.store.candles import CandleStore
 from shared.store.decisions import DecisionStore
 from shared.store.port import Store
@@ -31,6 +32,11 @@ _BARS_AFTER_EXIT: Final = 3
 CHART_TIMEFRAMES: Final = (Timeframe.M1, Timeframe.M5, Timeframe.M15, Timeframe.H1, Timeframe.H4)
 
 
+def strategy_kinds(config: TrackerConfig) -> dict[str, str]:
+    """The kind of every strategy of the configuration, by the name it runs under."""
+    return {item.name: item.kind or item.name for item in config.strategies}
+
+
 class ChartUnavailableError(RuntimeError):
     """There is nothing true to draw; the text says what is missing."""
 
@@ -38,7 +44,8 @@ class ChartUnavailableError(RuntimeError):
 class ChartService:
     """Loads, models, draws, caches. One picture is drawn once however often it is asked for at the same time.
 
-    look: theme, scale, language and time zone where a call names none.
+    look: theme, scale, language and time zone where a call names none. kinds: which strategy runs under a name that the
+    configuration chose, for its panes.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class ChartService:
         log: Any,
         cache_ttl_ms: int = _BASE_TTL_MS,
         look: ChartLook = DEFAULT_LOOK,
+        kinds: Mapping[str, str] | None = None,
     ) -> None:
         self._candles = CandleStore(store)
         self._decisions = DecisionStore(store)
@@ -58,6 +66,7 @@ class ChartService:
         self._log = log
         self._cache_ttl_ms = cache_ttl_ms
         self._look = look
+        self._kinds = kinds or {}
         self._drawing: dict[str, asyncio.Task[bytes]] = {}
 
     async def picture(
@@ -77,6 +86,7 @@ class ChartService:
         model = build_chart_model(
             signal,
             [*known, *later],
+            kind=self._kinds.get(signal.strategy, signal.strategy),
             parameters=decision.parameters,
             bias_by_open_ms=await self._biases(signal, known) if shown is signal.timeframe else {},
             look=look or self._look,

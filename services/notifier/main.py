@@ -10,7 +10,7 @@ from telegram.error import InvalidToken, TelegramError
 
 from services.notifier.bot import ButtonBot
 from services.notifier.chart_pool import ProcessChartPool
-from services.notifier.charts import ChartService
+from services.notifier.charts import ChartService, strategy_kinds
 from services.notifier.core.chart_model import ChartLook
 from services.notifier.core.languages import LANGUAGES
 from services.notifier.messengers.console import CONSOLE_CHAT, ConsoleMessenger
@@ -71,6 +71,7 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
             log=context.log,
             cache_ttl_ms=round(settings.chart_cache_hours * 3_600_000),
             look=ChartLook(theme=settings.chart_theme, scale=settings.chart_scale, language=settings.language),
+            kinds=strategy_kinds(load_config(settings.tracker_config)),
         ),
         limits=settings.sender_limits(),
         words=words,

@@ -16,6 +16,7 @@ _MINUTES: Final = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440, 2880,
 _MONTHS: Final = (1, 2, 3, 6, 12, 24, 60, 120)
 _MONTH_MS: Final = 30 * DAY_MS
 _TIME_TICKS: Final = 5
+_NEARER: Final = 0.75  # a round step a little shorter than wanted is better than one twice as long
 
 
 def price_range(low: float, high: float, levels: Sequence[float]) -> tuple[float, float]:
@@ -51,7 +52,7 @@ def volume_ticks(high: float) -> tuple[Tick, ...]:
 
 def time_ticks(open_time_ms: Sequence[int], *, duration_ms: int, bars: float, zone: tzinfo = UTC) -> tuple[Tick, ...]:
     """About five round times as (bar, text), in the zone; `bars`: length of the axis."""
-    apart_ms = bars / _TIME_TICKS * duration_ms
+    apart_ms = bars / _TIME_TICKS * duration_ms * _NEARER
     if apart_ms >= _MONTH_MS:
         ticks = _month_ticks(open_time_ms, apart_ms, zone)
     else:
@@ -106,12 +107,17 @@ def _round_step(span: float) -> float:
 
 
 def _round_times(open_time_ms: Sequence[int], apart_ms: float, zone: tzinfo) -> list[Tick]:
-    step_ms = next((minutes * MINUTE_MS for minutes in _MINUTES if minutes * MINUTE_MS >= apart_ms), _MINUTES[-1])
+    """The first bar of every round span of time, named by where the span begins: its own candle may be missing."""
+    step_ms = next(
+        (step for minutes in _MINUTES if (step := minutes * MINUTE_MS) >= apart_ms), _MINUTES[-1] * MINUTE_MS
+    )
     anchor_ms = FIRST_MONDAY_MS if step_ms >= 7 * DAY_MS else 0
+    offsets = [_offset_ms(time_ms, zone) - anchor_ms for time_ms in open_time_ms]
+    spans = [(time_ms + offset) // step_ms for time_ms, offset in zip(open_time_ms, offsets, strict=True)]
     return [
-        Tick(bar, _time_text(time_ms, zone))
+        Tick(bar, _time_text(spans[bar] * step_ms - offsets[bar], zone))
         for bar, time_ms in enumerate(open_time_ms)
-        if (time_ms + _offset_ms(time_ms, zone) - anchor_ms) % step_ms == 0
+        if (spans[bar] != spans[bar - 1] if bar else time_ms + offsets[0] == spans[0] * step_ms)
     ]
 
 

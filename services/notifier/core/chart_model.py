@@ -18,6 +18,7 @@ from services.notifier.core.texts import price_text, signed_percent
 from shared.domain.bias import Direction
 from shared.domain.candles import Candle
 from shared.domain.checks import require
+from shared.domain.decimals import plain_text
 from shared.domain.decisions import WindowRecord
 from shared.domain.errors import InvalidValueError
 from shared.domain.signals import Signal
@@ -68,6 +69,7 @@ def build_chart_model(
     signal: Signal,
     candles: Sequence[Candle],
     *,
+    kind: str = "",
     parameters: Mapping[str, object] | None = None,
     bias_by_open_ms: Mapping[int, str] | None = None,
     look: ChartLook = DEFAULT_LOOK,
@@ -77,6 +79,7 @@ def build_chart_model(
     candles:    of one timeframe, the signal's own or another, oldest first: those of the Decision, then, if wished, those
                 after it. The newest 120 are shown; up to 160 where candles after the entry are among them, always with 40
                 before it; where more came after, they are left out and the exit is drawn beside.
+    kind:       which strategy it is, where its name does not say so.
     parameters: the Decision's, for the strategy's panes. bias_by_open_ms: the macro bias as recorded per candle.
     Raises InvalidValueError without candles, for candles out of order or of different series.
     """
@@ -88,7 +91,7 @@ def build_chart_model(
         candles, later = candles[:known] or candles[:1], 0
     bars = min(len(candles), max(BARS_MAX, min(BARS_WITH_OUTCOME_MAX, later + BARS_BEFORE_MIN + 20)))
     columns = columns_of(candles, bars)
-    view = strategy_view(signal.strategy, columns, parameters or {}, signal.conditions, words)
+    view = strategy_view(kind or signal.strategy, columns, parameters or {}, signal.conditions, words)
     shown = candles[-bars:]
     ended = signal.exit is not None and shown[-1].close_time_ms >= signal.exit.closed_at_ms
     left, right = _time_axis(bars, _ENDED_SHARE if ended else _POSITION_SHARE)
@@ -216,19 +219,19 @@ def _holes(shown: Sequence[Candle]) -> tuple[int, ...]:
 
 
 def _decimals(candles: Sequence[Candle]) -> int:
-    """As many decimals as the closes were printed with, at most 10."""
-    texts = (f"{candle.close:.10f}".rstrip("0") for candle in candles)
-    return max(len(text.partition(".")[2]) for text in texts)
+    """As many decimals as the closes were printed with."""
+    return max(len(plain_text(candle.close).partition(".")[2]) for candle in candles)
 
 
 def _result(signal: Signal, words: ChartWords) -> str:
     if signal.exit is not None:
         reason = words.exit_reason[signal.exit.reason.value]
         return f"{reason}  {signed_percent(signal.exit.pnl_pct)} %"
-    if signal.take_profit is None or signal.stop_loss is None:
-        return ""
-    reward, risk = abs(signal.take_profit - signal.entry_price), abs(signal.entry_price - signal.stop_loss)
-    return f"RR 1 : {reward / risk:.2f}"
+    parts = [] if signal.score is None else [f"{signal.score:.0f} / 100"]
+    if signal.take_profit is not None and signal.stop_loss is not None:
+        reward, risk = abs(signal.take_profit - signal.entry_price), abs(signal.entry_price - signal.stop_loss)
+        parts.append(f"RR 1 : {reward / risk:.2f}")
+    return "   ".join(parts)
 
 
 def _times(signal: Signal, words: ChartWords, zone: tzinfo) -> str:
