@@ -24,7 +24,7 @@ import structlog
 from services.notifier.chart_drawing import draw_chart
 from services.notifier.chart_pool import ProcessChartPool
 from services.notifier.core.chart_model import ChartModel, build_chart_model
-from services.notifier.core.languages import LANGUAGES
+from services.notifier.core.chats import ChatProfile
 from services.notifier.messengers.telegram import TelegramMessenger, build_bot, close_bot
 from services.notifier.notifier import Notifier
 from shared.bus.sqlite import SqliteBus
@@ -65,9 +65,9 @@ async def measure(server: TelegramServerProcess, folder: Path, pool: Any, rounds
     bot = build_bot(TOKEN, server.base_url, timeout_seconds=5, connections=16, keepalive_seconds=20, poll_seconds=1)
     notifier = Notifier(
         store=store,
-        messenger=TelegramMessenger(bot, LANGUAGES["en"]),
+        messenger=TelegramMessenger(bot),
         clock=clock,
-        chats=(str(CHAT),),
+        chats=(ChatProfile(chat=str(CHAT), pictures=False),),
         log=structlog.get_logger(),
         owner="benchmark",
         cache=SqliteCache(database, clock),

@@ -13,6 +13,7 @@ from services.aggregator.core.limits import REPLAY_LIMITS
 from services.aggregator.handlers import Aggregator
 from services.logic_engine.core.active import ActiveStrategy
 from services.logic_engine.handlers import LogicEngine
+from services.notifier.limits import SenderLimits
 from services.notifier.messengers.recording import RecordingMessenger
 from services.notifier.notifier import Notifier
 from shared.bus.memory import MemoryBus
@@ -53,6 +54,7 @@ class Pipeline:
             chats=("replay",),
             log=structlog.get_logger(),
             owner="replay",
+            limits=SenderLimits(progress_pause_ms=0, system_pause_ms=0, alert_gather_ms=0),  # nothing waits for a time
         )
 
     async def run(self, maker: BatchMaker, on_batch: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from telegram import Bot, CallbackQuery, Chat, Message, Update
 from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
-from services.notifier.core.callbacks import signal_of_chart_callback
+from services.notifier.core.callbacks import press_of
 from services.notifier.core.languages import Words
 from services.notifier.core.outbox import backoff_ms
 from services.notifier.notifier import Notifier
@@ -38,7 +38,6 @@ class ButtonBot:
         store: Store,
         cache: Cache,
         chats: Sequence[str],
-        words: Words,
         poll_seconds: float,
         log: Any,
     ) -> None:
@@ -47,7 +46,6 @@ class ButtonBot:
         self._messages = MessageStore(store)
         self._cache = cache
         self._chats = frozenset(chats)
-        self._words = words
         self._poll_seconds = poll_seconds
         self._log = log
         # One bot's updates say nothing about another's.
@@ -106,21 +104,23 @@ class ButtonBot:
 
     async def _press(self, query: CallbackQuery, log: Any) -> None:
         chat = self._configured(query.message.chat if query.message else None)
-        signal_id = signal_of_chart_callback(query.data)
+        press = press_of(query.data)
+        words = self._words(chat)
         if chat is None:
-            await self._answer(query, self._words.foreign_chat, log, alert=True)
-        elif signal_id is None:
-            await self._answer(query, self._words.unknown_button, log, alert=True)
+            await self._answer(query, words.foreign_chat, log, alert=True)
+        elif press is None or press.action != "chart":
+            await self._answer(query, words.unknown_button, log, alert=True)
         else:
-            await self._chart(query, chat, signal_id, log)
+            await self._chart(query, chat, press.signal_id, log)
 
     async def _chart(self, query: CallbackQuery, chat: str, signal_id: str, log: Any) -> None:
         record = (await self._messages.get(chat, signal_id)).record
         if record is None:
-            await self._answer(query, self._words.chart_unknown, log, alert=True)
+            await self._answer(query, self._words(chat).chart_unknown, log, alert=True)
             return
+        words = self._words(chat)
         started = self._notifier.start_chart(chat, record.signal, record.message_id)
-        await self._answer(query, self._words.chart_coming if started else self._words.chart_busy, log, alert=False)
+        await self._answer(query, words.chart_coming if started else words.chart_busy, log, alert=False)
         log.info("chart_asked", chat=chat, signal_id=signal_id, started=started)
 
     async def _answer(self, query: CallbackQuery, text: str, log: Any, *, alert: bool) -> None:
@@ -133,12 +133,16 @@ class ButtonBot:
         command = (message.text or "").partition(" ")[0].partition("@")[0]
         if command != "/start":
             return
-        configured = self._configured(message.chat) is not None
-        status = self._words.start_configured if configured else self._words.start_unconfigured
+        chat = self._configured(message.chat)
+        configured, words = chat is not None, self._words(chat)
+        status = words.start_configured if configured else words.start_unconfigured
         user_id = message.from_user.id if message.from_user else 0
-        text = self._words.start.format(chat_id=message.chat.id, user_id=user_id, status=status)
+        text = words.start.format(chat_id=message.chat.id, user_id=user_id, role="", status=status)
         await self._bot.send_message(chat_id=message.chat.id, text=text, parse_mode=ParseMode.HTML)
         log.info("started_by", chat=message.chat.id, user=user_id, configured=configured)
+
+    def _words(self, chat: str | None) -> Words:
+        return self._notifier.chats.voice(chat or "").words
 
     def _configured(self, chat: Chat | None) -> str | None:
         """The chat as the configuration spells it (its id or its @name); None for any other."""

@@ -1,10 +1,24 @@
-"""Message in: events become outbox rows, one per chat. Durable when this returns; then the caller acknowledges."""
+"""Message in: events become outbox rows, one per chat that wants them. Durable when this returns; then it is acknowledged."""
 
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
+from services.notifier.chats import Chats
+from services.notifier.core import outbox as rules
+from services.notifier.core.bias_changes import KnownBias, follow
+from services.notifier.state import NotifierState
 from shared.domain.errors import PermanentError
-from shared.domain.events import AlertRaised, Event, SignalClosed, SignalOpened, SignalProgressed, SystemEvent
-from shared.domain.outbox import OutboxEvent, OutboxRow
+from shared.domain.events import (
+    AlertRaised,
+    Event,
+    MacroBiasUpdated,
+    SignalClosed,
+    SignalOpened,
+    SignalProgressed,
+    SystemEvent,
+)
+from shared.domain.outbox import OutboxEvent, OutboxRow, OutboxState
 from shared.runtime.clock import Clock
 from shared.runtime.crash import crash_point
 from shared.store.outbox import OutboxStore, StoredRow
@@ -12,28 +26,71 @@ from shared.store.outbox import OutboxStore, StoredRow
 Offer = Callable[[Iterable[StoredRow]], None]
 
 
-async def queue_events(
-    events: Sequence[Event], *, chats: Sequence[str], outbox: OutboxStore, clock: Clock, offer: Offer
-) -> None:
-    """Store one row per event and chat and hand the new ones to the sender. A redelivered event changes nothing.
+class Queue:
+    """Turns events into rows. A redelivered event finds its rows and changes nothing.
 
-    Raises PermanentError for an event that no chat is told.
+    alert_gather_ms: how long alerts of a pair wait for one another, so that one message tells them.
     """
-    now_ms = clock.wall_ms()
-    told = [_told(event) for event in events]
-    rows = {
-        (chat, event.event_id): OutboxRow(chat=chat, event=event, queued_at_ms=now_ms)
-        for event in told
-        for chat in chats
-    }
-    if not rows:
-        return
-    added = await outbox.add(list(rows.values()))
-    crash_point("notifier.queued")
-    offer(added)
+
+    def __init__(
+        self,
+        *,
+        outbox: OutboxStore,
+        state: NotifierState,
+        chats: Chats,
+        clock: Clock,
+        offer: Offer,
+        alert_gather_ms: int,
+    ) -> None:
+        self._outbox = outbox
+        self._state = state
+        self._chats = chats
+        self._clock = clock
+        self._offer = offer
+        self._alert_gather_ms = alert_gather_ms
+
+    async def add(self, events: Sequence[Event]) -> None:
+        """Store the rows and hand the new ones to the sender. Raises PermanentError for an event that no chat is told."""
+        rows: dict[tuple[str, str], OutboxRow] = {}
+        learned: dict[tuple[str, str], tuple[KnownBias, int]] = {}
+        for event in events:
+            told = _told(event)
+            if isinstance(told, MacroBiasUpdated):
+                found = await self._bias_rows(told, learned)
+            else:
+                found = [self._row(chat, told) for chat in self._chats.wanting(told)]
+            rows |= {(row.chat, row.event_id): row for row in found}
+        if rows:
+            added = await self._outbox.add(list(rows.values()))
+            crash_point("notifier.queued")
+            self._offer(item for item in added if not item.row.is_final)
+        for known, revision in learned.values():  # after the rows: were it before, a kill between would lose them
+            await self._state.keep_bias(known, revision)
+
+    def _row(self, chat: str, event: OutboxEvent) -> OutboxRow:
+        now_ms = self._clock.wall_ms()
+        waits_ms = self._alert_gather_ms if isinstance(event, AlertRaised) else 0
+        row = OutboxRow(chat=chat, event=event, queued_at_ms=now_ms, not_before_ms=now_ms + waits_ms if waits_ms else 0)
+        reason = self._chats.withheld_reason(chat, event, now_ms)
+        return rules.ended(row, OutboxState.WITHHELD, reason=reason) if reason else row
+
+    async def _bias_rows(
+        self, event: MacroBiasUpdated, learned: dict[tuple[str, str], tuple[KnownBias, int]]
+    ) -> list[OutboxRow]:
+        pair = event.bias.base, event.bias.quote
+        known, revision = learned[pair] if pair in learned else await self._state.bias(*pair)
+        after, worth_telling = follow(known, event.bias)
+        learned[pair] = after, revision
+        if not worth_telling:
+            return []
+        before = known.told if known else None
+        return [
+            msgspec.structs.replace(self._row(chat, event), bias_binding=after.binding, bias_before=before)
+            for chat in self._chats.wanting(event)
+        ]
 
 
 def _told(event: Event) -> OutboxEvent:
-    if isinstance(event, SignalOpened | SignalProgressed | SignalClosed | AlertRaised | SystemEvent):
+    if isinstance(event, SignalOpened | SignalProgressed | SignalClosed | AlertRaised | MacroBiasUpdated | SystemEvent):
         return event
-    raise PermanentError(f"the notifier tells signals, alerts and system events, was {type(event).__name__}")
+    raise PermanentError(f"the notifier tells signals, alerts, bias and system events, was {type(event).__name__}")

@@ -3,21 +3,26 @@
 import asyncio
 import contextlib
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 from telegram import Bot
+from telegram.constants import ChatType
 from telegram.error import InvalidToken, TelegramError
 
 from services.notifier.bot import ButtonBot
 from services.notifier.chart_pool import ProcessChartPool
 from services.notifier.charts import ChartService, strategy_kinds
+from services.notifier.configured import addresses, chat_profiles
 from services.notifier.core.chart_model import ChartLook
-from services.notifier.core.languages import LANGUAGES
+from services.notifier.core.chats import ChatProfile
 from services.notifier.messengers.console import CONSOLE_CHAT, ConsoleMessenger
 from services.notifier.messengers.port import Messenger
 from services.notifier.messengers.telegram import TelegramMessenger, build_bot, close_bot
 from services.notifier.notifier import Notifier
 from services.notifier.settings import NotifierSettings
+from services.notifier.state import NotifierState
 from shared.domain.errors import TransientError
 from shared.runtime.config import load_config
 from shared.runtime.consumer import consume, wait_or_stop
@@ -25,41 +30,40 @@ from shared.runtime.leadership import process_owner
 from shared.runtime.service import ServiceContext, run_service
 from shared.runtime.settings import SettingsError
 
-SUBSCRIPTIONS: Final = ("notifier--trade-signals-micro", "notifier--system-events")
-_CHAT: Final = re.compile(r"-?[0-9]+|@[A-Za-z0-9_]+")
+SUBSCRIPTIONS: Final = (
+    "notifier--trade-signals-micro",
+    "notifier--macro-bias-updates",
+    "notifier--system-events",
+)
 _TOKEN: Final = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
 
 
-def configured_chats(settings: NotifierSettings) -> tuple[str, ...]:
-    """Ids of the chats in config/tracker.yaml; entries without an id mean TELEGRAM_CHAT_ID, if that is set.
+def configured_chats(settings: NotifierSettings) -> tuple[ChatProfile, ...]:
+    """The chats of config/tracker.yaml; entries without an id mean TELEGRAM_CHAT_ID, if that is set.
 
     Raises SettingsError for anything that is no chat id.
     """
-    chats = load_config(settings.tracker_config).chats
-    named = [settings.telegram_chat_id if chat.id is None else str(chat.id) for chat in chats]
-    found = tuple(dict.fromkeys(name.strip() for name in named if name.strip()))
-    for name in found:
-        if not _CHAT.fullmatch(name):
-            raise SettingsError(
-                f"a chat id must be a number or an @name, was {name!r} (TELEGRAM_CHAT_ID, or chats in {settings.tracker_config})"
-            )
-    return found
+    place, chat_id = str(settings.tracker_config), settings.telegram_chat_id
+    config = load_config(settings.tracker_config)
+    return chat_profiles(config, default_chat=chat_id, language=settings.language, place=place)
 
 
 async def start(context: ServiceContext[NotifierSettings]) -> None:
     """Run until the service stops."""
-    settings, words = context.settings, LANGUAGES[context.settings.language]
+    settings = context.settings
     bot = await _bot(context)
     chats = configured_chats(settings) if bot else ()
     if bot and not chats:
         context.log.warning("no_chat_configured", hint="write /start to the bot, then set TELEGRAM_CHAT_ID")
     pool = ProcessChartPool(workers=settings.chart_workers, waiting_max=settings.charts_waiting_max)
-    messenger = _messenger(context, bot if chats else None)
+    state = NotifierState(context.store)
+    messenger = await _messenger(context, state, bot if chats else None)
+    limits = settings.sender_limits()
     notifier = Notifier(
         store=context.store,
         messenger=messenger,
         clock=context.clock,
-        chats=chats or (CONSOLE_CHAT,),
+        chats=chats or (ChatProfile(chat=CONSOLE_CHAT, language=settings.language),),
         log=context.log,
         owner=process_owner(settings.instance_id),
         bus=context.bus,
@@ -73,9 +77,10 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
             look=ChartLook(theme=settings.chart_theme, scale=settings.chart_scale, language=settings.language),
             kinds=strategy_kinds(load_config(settings.tracker_config)),
         ),
-        limits=settings.sender_limits(),
-        words=words,
+        limits=limits if chats else msgspec.structs.replace(limits, rates=None),
     )
+    if bot and chats:
+        notifier.chats.settle_exit_replies(await _channels(bot, addresses(chats), context.log))
     try:
         async with asyncio.TaskGroup() as tasks:
             for subscription in SUBSCRIPTIONS:
@@ -96,8 +101,7 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
                     notifier=notifier,
                     store=context.store,
                     cache=context.cache,
-                    chats=chats,
-                    words=words,
+                    chats=addresses(chats),
                     poll_seconds=settings.telegram_poll_seconds,
                     log=context.log,
                 )
@@ -109,13 +113,31 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
             await close_bot(bot)
 
 
-def _messenger(context: ServiceContext[NotifierSettings], bot: Bot | None) -> Messenger:
+async def _messenger(context: ServiceContext[NotifierSettings], state: NotifierState, bot: Bot | None) -> Messenger:
     settings = context.settings
-    if bot:
-        return TelegramMessenger(bot, LANGUAGES[settings.language])
-    return ConsoleMessenger(
-        folder=settings.outbox_dir, now_ms=context.clock.market_ms, output_format=settings.console_format
-    )
+    if bot is None:
+        return ConsoleMessenger(
+            folder=settings.outbox_dir, now_ms=context.clock.market_ms, output_format=settings.console_format
+        )
+
+    async def on_moved(former: str, new: str) -> None:
+        context.log.warning("chat_moved", former=former, new=new, hint="put the new id into the configuration")
+        await state.keep_moved(former, new)
+
+    return TelegramMessenger(bot, moved=await state.moved(), on_moved=on_moved)
+
+
+async def _channels(bot: Bot, chats: Sequence[str], log: Any) -> frozenset[str]:
+    """Which of the chats are channels: there an exit is told by the edit alone. A chat that cannot be asked is none."""
+    found = set()
+    for chat in chats:
+        if chat.startswith("-100"):  # only these can be channels by number
+            try:
+                if (await bot.get_chat(chat)).type == ChatType.CHANNEL:
+                    found.add(chat)
+            except TelegramError as error:
+                log.warning("chat_not_readable", chat=chat, reason=str(error))
+    return frozenset(found)
 
 
 async def _bot(context: ServiceContext[NotifierSettings]) -> Bot | None:

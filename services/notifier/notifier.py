@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from services.notifier.charts import ChartService, ChartUnavailableError
-from services.notifier.core.languages import LANGUAGES, Words
+from services.notifier.chats import Chats
+from services.notifier.core.callbacks import chart_keyboard
+from services.notifier.core.chats import ChatProfile
 from services.notifier.core.texts import chart_caption
-from services.notifier.delivery import SenderLimits
-from services.notifier.handlers import queue_events
+from services.notifier.handlers import Queue
+from services.notifier.limits import SenderLimits
 from services.notifier.messengers.port import (
     Messenger,
     NotDeliveredError,
@@ -17,7 +19,9 @@ from services.notifier.messengers.port import (
     RefusedError,
     RetryLaterError,
 )
+from services.notifier.pictures import Picture, stage_of
 from services.notifier.sender import Sender
+from services.notifier.state import NotifierState
 from shared.bus.port import Bus, Delivery
 from shared.cache.port import Cache
 from shared.domain.errors import TransientError
@@ -35,7 +39,7 @@ _CHART_WAIT_SECONDS_MAX: Final = 30.0
 class Notifier:
     """Outbox, sender and charts over one messenger.
 
-    chats:  ids as text; every event goes to each of them.
+    chats:  profiles, or ids as text for chats that want everything.
     charts: None draws nothing (replay). bus: where a refusal is announced; None only logs it.
     """
 
@@ -45,44 +49,52 @@ class Notifier:
         store: Store,
         messenger: Messenger,
         clock: Clock,
-        chats: Sequence[str],
+        chats: Sequence[ChatProfile | str],
         log: Any,
         owner: str,
         bus: Bus | None = None,
         cache: Cache | None = None,
         charts: ChartService | None = None,
         limits: SenderLimits | None = None,
-        words: Words = LANGUAGES["en"],
     ) -> None:
-        self.chats = tuple(chats)
+        profiles = [ChatProfile(chat=chat) if isinstance(chat, str) else chat for chat in chats]
+        limits = limits or SenderLimits()
+        self.state = NotifierState(store)
+        self.chats = Chats(profiles, self.state)
         self._clock = clock
         self._messenger = messenger
         self._charts = charts
         self._bus = bus
-        self._words = words
         self._log = log
-        self._outbox = OutboxStore(store)
         self._chart_tasks: set[asyncio.Task[None]] = set()
-        self._charts_in_hand: set[tuple[str, str, bool]] = set()
+        self._charts_in_hand: set[tuple[str, str, str]] = set()
         self._sender = Sender(
             store=store,
             cache=cache,
             messenger=messenger,
             clock=clock,
-            chats=chats,
-            words=words,
+            chats=self.chats,
             owner=owner,
-            limits=limits or SenderLimits(),
+            limits=limits,
             log=log,
-            show_signal=self._picture_after_text if charts is not None and messenger.draws_charts else None,
+            show_signal=self._picture_after_text if charts is not None else None,
             on_refused=self._announce_refusal,
+        )
+        self.budget = self._sender.budget
+        self._queue = Queue(
+            outbox=OutboxStore(store),
+            state=self.state,
+            chats=self.chats,
+            clock=clock,
+            offer=self._sender.offer,
+            alert_gather_ms=limits.alert_gather_ms,
         )
 
     async def handle(self, events: Sequence[Event]) -> None:
         """Queue the events durably; sending goes on beside. A replay hands in one event and drains, so that what is
         merged does not depend on the size of its batches.
         """
-        await queue_events(events, chats=self.chats, outbox=self._outbox, clock=self._clock, offer=self._sender.offer)
+        await self._queue.add(events)
 
     async def handle_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         """For shared.runtime.consumer: durable when it returns."""
@@ -102,15 +114,24 @@ class Notifier:
 
     def status(self) -> dict[str, object]:
         """Figures for `status`."""
-        return {**self._sender.status(), "charts_in_the_making": len(self._chart_tasks), "chats": len(self.chats)}
+        counts = {"charts_in_the_making": len(self._chart_tasks), "chats": len(self.chats.names)}
+        return {**self._sender.status(), **counts}
 
     def start_chart(self, chat: str, signal: Signal, message_id: int) -> bool:
-        """Draw and show a signal's chart in the background; False where the same one is already on its way."""
-        key = (chat, signal.signal_id, signal.exit is not None)
+        """Draw a signal's chart and show it below its message; False where the same one is already on its way."""
+        return self._in_hand((chat, signal.signal_id, "shown"), self._show_chart(chat, signal, message_id))
+
+    async def charts_done(self, timeout_seconds: float) -> None:
+        """Wait for the pictures in the making, at most so long."""
+        if self._chart_tasks:
+            await asyncio.wait(set(self._chart_tasks), timeout=timeout_seconds)
+
+    def _in_hand(self, key: tuple[str, str, str], work: Any) -> bool:
         if key in self._charts_in_hand:
+            work.close()
             return False
         self._charts_in_hand.add(key)
-        task = asyncio.create_task(self._show_chart(chat, signal, message_id))
+        task = asyncio.create_task(work)
         self._chart_tasks.add(task)
 
         def done(finished: asyncio.Task[None]) -> None:
@@ -120,13 +141,28 @@ class Notifier:
         task.add_done_callback(done)
         return True
 
-    async def charts_done(self, timeout_seconds: float) -> None:
-        """Wait for the pictures in the making, at most so long."""
-        if self._chart_tasks:
-            await asyncio.wait(set(self._chart_tasks), timeout=timeout_seconds)
-
     async def _picture_after_text(self, chat: str, signal: Signal, message_id: int) -> None:
-        self.start_chart(chat, signal, message_id)
+        if self._messenger.draws_charts:
+            self._in_hand(
+                (chat, signal.signal_id, stage_of(signal.exit is not None)), self._show_chart(chat, signal, message_id)
+            )
+        elif self.chats.profile(chat).pictures:
+            self._in_hand((chat, signal.signal_id, stage_of(signal.exit is not None)), self._join_picture(chat, signal))
+
+    async def _join_picture(self, chat: str, signal: Signal) -> None:
+        """The picture of the message itself: drawn beside, put in when the chat's budget has room."""
+        if self._charts is None:
+            return
+        try:
+            content = await self._charts.picture(signal)
+        except ChartUnavailableError as error:  # the text says everything; whoever presses Chart is told the reason
+            self._log.warning("chart_unavailable", chat=chat, signal_id=signal.signal_id, reason=str(error))
+            return
+        except Exception:  # noqa: BLE001 - a picture must not stop what follows
+            self._log.exception("chart_failed", chat=chat, signal_id=signal.signal_id)
+            return
+        stage = stage_of(signal.exit is not None)
+        self._sender.offer_picture(Picture(chat=chat, signal_id=signal.signal_id, stage=stage, content=content))
 
     async def _show_chart(self, chat: str, signal: Signal, message_id: int) -> None:
         if self._charts is None:
@@ -134,8 +170,9 @@ class Notifier:
         log = self._log.bind(chat=chat, signal_id=signal.signal_id)
         try:
             picture = await self._charts.picture(signal)
-            post = Post(chat=chat, text=chart_caption(self._words, signal), signal=signal)
-            await self._show(post, picture, message_id)
+            caption = chart_caption(self.chats.voice(chat), signal)
+            post = Post(chat=chat, text=caption, signal=signal, keyboard=chart_keyboard(signal))
+            await self.show(post, picture, message_id)
             log.info("chart_shown", bytes=len(picture))
         except ChartUnavailableError as error:
             log.warning("chart_unavailable", reason=str(error))
@@ -145,16 +182,23 @@ class Notifier:
         except Exception:
             log.exception("chart_failed")
 
-    async def _show(self, post: Post, picture: bytes, message_id: int) -> None:
+    async def show(self, post: Post, picture: bytes, reply_to: int | None) -> int:
+        """A picture that somebody asked for; it is counted against the chat's budget, but waits for nothing."""
+        self.budget.take(post.chat, self._clock.wall_ms())
         try:
-            await self._messenger.show_chart(post, picture, reply_to=message_id)
+            return await self._messenger.show_chart(post, picture, reply_to=reply_to)
         except RetryLaterError as error:  # once more; a picture is asked for again by pressing again
-            await asyncio.sleep(min(error.seconds, _CHART_WAIT_SECONDS_MAX))
-            await self._messenger.show_chart(post, picture, reply_to=message_id)
+            await asyncio.sleep(min(self._wait_seconds(error), _CHART_WAIT_SECONDS_MAX))
+            return await self._messenger.show_chart(post, picture, reply_to=reply_to)
+
+    def _wait_seconds(self, error: RetryLaterError) -> float:
+        limits = self.budget.limits
+        return limits.wait_ms(error.seconds) / 1000 if limits else error.seconds
 
     async def _say_unavailable(self, chat: str, signal: Signal, reason: str) -> None:
         if not self._messenger.draws_charts:  # somebody pressed a button and waits
-            text = self._words.chart_failed.format(signal_id=signal.signal_id, reason=reason)
+            words = self.chats.voice(chat).words
+            text = words.chart_failed.format(signal_id=signal.signal_id, reason=reason)
             await self._messenger.send(Post(chat=chat, text=text, signal=None))
 
     async def _announce_refusal(self, row: OutboxRow, reason: str) -> None:

@@ -5,17 +5,29 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from services.notifier.core import outbox as rules
-from services.notifier.core.outbox import Group, OutboxBook
-from shared.domain.outbox import OutboxRow
+from services.notifier.core.book import ChatRules, OutboxBook
+from services.notifier.core.outbox import Group
+from services.notifier.core.rates import RateBudget
+from shared.domain.outbox import OutboxRow, OutboxState
 from shared.store.outbox import OutboxStore, StoredRow, outbox_key, row_write
 from shared.store.port import Store, Write
+
+FLOOD_REASON = "retry after"  # how RetryLaterError begins
 
 
 class OpenRows:
     """Knows every open row with its revision; all writes are conditional on it and carry the sender's fence."""
 
-    def __init__(self, store: Store, *, chats: Sequence[str], in_flight_max: int) -> None:
-        self.book = OutboxBook(in_flight_max=in_flight_max)
+    def __init__(
+        self,
+        store: Store,
+        *,
+        chats: Sequence[str],
+        in_flight_max: int,
+        rules: ChatRules | None = None,
+        budget: RateBudget | None = None,
+    ) -> None:
+        self.book = OutboxBook(in_flight_max=in_flight_max, rules=rules, budget=budget)
         self.chats = tuple(chats)
         self._outbox = OutboxStore(store)
         self._revisions: dict[str, int] = {}
@@ -23,8 +35,11 @@ class OpenRows:
 
     def know(self, item: StoredRow) -> None:
         """A row as it is stored now."""
-        self._revisions[outbox_key(item.row)] = item.revision
-        self.book.put([item.row])
+        row = item.row
+        self._revisions[outbox_key(row)] = item.revision
+        self.book.put([row])
+        if row.state is OutboxState.QUEUED and row.reason.startswith(FLOOD_REASON):
+            self.book.pause(row.chat, row.not_before_ms)  # a restart honours what its predecessor was told
 
     def forget(self, rows: Iterable[OutboxRow]) -> None:
         """Another sender has them, or nobody knows: the next scan finds what is left of them."""
@@ -37,6 +52,11 @@ class OpenRows:
         self.forget(rows)
         self._done_marks.update(outbox_key(row) for row in rows)
 
+    def advance(self, rows: Iterable[OutboxRow]) -> None:
+        """They were written as they are now, and stay open."""
+        for row in rows:
+            self.know(StoredRow(row=row, revision=self._revisions[outbox_key(row)] + 1))
+
     async def scan(self) -> None:
         """Find open rows that nobody handed over: after a restart, or queued by another instance."""
         await self.remove_marks()
@@ -48,7 +68,11 @@ class OpenRows:
 
     async def claim(self, groups: Sequence[Group], fence: int) -> list[Group]:
         """Take the groups in one write; those where another sender was faster are forgotten."""
-        wanted = [self._stored(rules.claimed(row, fence=fence)) for group in groups for row in group.rows]
+        wanted = [
+            self._stored(rules.claimed(row, fence=fence, in_digest=group.is_digest))
+            for group in groups
+            for row in group.rows
+        ]
         outcomes = iter(await self._outbox.update(wanted, fence))
         taken = []
         for group in groups:

@@ -1,16 +1,21 @@
 """The sender: holds the lease, claims what may go now, and lets it be delivered side by side."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
-from services.notifier.core.languages import Words
+from services.notifier.chats import Chats
 from services.notifier.core.outbox import Group
-from services.notifier.delivery import Delivery, OnRefused, SenderLimits, ShowSignal
+from services.notifier.core.rates import RateBudget
+from services.notifier.delivery import Delivery, OnRefused
+from services.notifier.limits import SenderLimits
 from services.notifier.messengers.port import Messenger
 from services.notifier.open_rows import OpenRows
+from services.notifier.pictures import Picture, Pictures
+from services.notifier.recording import Recorder, ShowSignal
 from shared.cache.port import Cache
 from shared.domain.errors import TransientError
+from shared.domain.outbox import OutboxState
 from shared.runtime.clock import Clock
 from shared.runtime.crash import crash_point
 from shared.store.outbox import StoredRow
@@ -34,8 +39,7 @@ class Sender:
         cache: Cache | None,
         messenger: Messenger,
         clock: Clock,
-        chats: Sequence[str],
-        words: Words,
+        chats: Chats,
         owner: str,
         limits: SenderLimits,
         log: Any,
@@ -47,18 +51,33 @@ class Sender:
         self._owner = owner
         self._limits = limits
         self._log = log
-        self._rows = OpenRows(store, chats=chats, in_flight_max=limits.in_flight_per_chat)
-        self._delivery = Delivery(
+        self._chats = chats
+        self.budget = RateBudget(limits.rates)
+        self._rows = OpenRows(
+            store, chats=chats.names, in_flight_max=limits.in_flight_per_chat, rules=chats, budget=self.budget
+        )
+        recorder = Recorder(
             store=store,
             cache=cache,
-            messenger=messenger,
             rows=self._rows,
             clock=clock,
-            words=words,
             limits=limits,
             log=log,
             show_signal=show_signal,
+        )
+        self._delivery = Delivery(
+            store=store,
+            messenger=messenger,
+            rows=self._rows,
+            recorder=recorder,
+            chats=chats,
+            clock=clock,
+            limits=limits,
+            log=log,
             on_refused=on_refused,
+        )
+        self._pictures = Pictures(
+            store=store, messenger=messenger, chats=chats, book=self._rows.book, clock=clock, limits=limits, log=log
         )
         self._lease: Lease | None = None
         self._renew_at_ms = 0
@@ -72,9 +91,15 @@ class Sender:
             self._rows.know(item)
         self._wake.set()
 
+    def offer_picture(self, picture: Picture) -> None:
+        """A picture for a message that is out: it joins when nothing more urgent wants the chat's budget."""
+        self._pictures.offer(picture)
+        self._wake.set()
+
     def status(self) -> dict[str, object]:
         """Figures for `status`."""
-        return {"sending": self._lease is not None, **self._rows.book.counts(), **self._delivery.counters}
+        counts = {**self._rows.book.counts(), "pictures_waiting": self._pictures.waiting}
+        return {"sending": self._lease is not None, **counts, **self._delivery.counters}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until told to stop; then let what is on its way finish, and give up the lease."""
@@ -108,9 +133,25 @@ class Sender:
             return
         if self._clock.wall_ms() >= self._scan_at_ms:
             self._scan_at_ms = self._clock.wall_ms() + self._limits.scan_ms
+            await self._chats.reload()
             await self._rows.scan()
+        await self._end_expired()
         while await self._start_ready():
             pass
+        self._start_pictures()
+
+    async def _end_expired(self) -> None:
+        expired = self._rows.book.expired(self._rows.chats, self._clock.wall_ms())
+        if expired and self._lease is not None:
+            reason = "older than its chat wants"
+            for chat in {row.chat for row in expired}:
+                rows = [row for row in expired if row.chat == chat]
+                await self._delivery.end(rows, OutboxState.EXPIRED, self._lease.fence, reason=reason)
+
+    def _start_pictures(self) -> None:
+        if self._lease is not None:
+            for picture in self._pictures.ready(self._clock.wall_ms()):
+                self._track(asyncio.create_task(self._pictures.show(picture, self._lease.fence)))
 
     async def _hold_lease(self) -> bool:
         now_ms = self._clock.wall_ms()
@@ -137,11 +178,13 @@ class Sender:
         if len(claimed) < len(groups):  # another sender is at work: look at the store again
             self._scan_at_ms = 0
         for group in claimed:
-            self._rows.book.start(group)
-            task = asyncio.create_task(self._deliver(group, fence))
-            self._tasks.add(task)
-            task.add_done_callback(self._finished)
-        return True
+            self._rows.book.start(group, self._clock.wall_ms())
+            self._track(asyncio.create_task(self._deliver(group, fence)))
+        return bool(claimed)
+
+    def _track(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
 
     async def _deliver(self, group: Group, fence: int) -> None:
         try:
@@ -162,9 +205,10 @@ class Sender:
 
     async def _wait(self) -> None:
         now_ms = self._clock.wall_ms()
-        times = [self._renew_at_ms, self._scan_at_ms, self._rows.book.next_time_ms(self._rows.chats, now_ms)]
+        book_ms = self._rows.book.next_time_ms(self._rows.chats, now_ms)
+        times = [self._renew_at_ms, self._scan_at_ms, book_ms, self._pictures.next_time_ms(now_ms)]
         next_ms = min(time for time in times if time is not None)
-        seconds = min(_IDLE_SECONDS_MAX, max(0.005, (next_ms - now_ms) / 1000))
+        seconds = min(_IDLE_SECONDS_MAX, max(0.002, (next_ms - now_ms) / 1000))
         try:
             await asyncio.wait_for(self._wake.wait(), timeout=seconds)
         except TimeoutError:

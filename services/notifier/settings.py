@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from services.notifier.core.chart_layout import DEFAULT_SCALE
-from services.notifier.delivery import SenderLimits
+from services.notifier.core.languages import LANGUAGES
+from services.notifier.core.rates import RateLimits
+from services.notifier.limits import SenderLimits
 from shared.runtime.settings import ServiceSettings
 
 
@@ -44,7 +46,28 @@ class NotifierSettings(ServiceSettings):
     )
     outbox_dir: Path = Field(Path("data/outbox"), validation_alias="OUTBOX_DIR")
     console_format: Literal["text", "json"] = Field("text", validation_alias="CONSOLE_FORMAT")
-    language: Literal["en"] = Field("en", validation_alias="NOTIFIER_LANGUAGE")
+    language: str = Field(
+        "en",
+        validation_alias="NOTIFIER_LANGUAGE",
+        pattern=f"^({'|'.join(LANGUAGES)})$",
+        description="Of chats that name none.",
+    )
+    progress_pause_ms: NonNegativeInt = Field(
+        300_000, validation_alias="PROGRESS_PAUSE_MS", description="At most one progress edit of a message in so long."
+    )
+    system_pause_ms: NonNegativeInt = Field(
+        300_000, validation_alias="SYSTEM_PAUSE_MS", description="At most one message about a kind of event in so long."
+    )
+    alert_gather_ms: NonNegativeInt = Field(
+        500, validation_alias="ALERT_GATHER_MS", description="How long alerts of a pair wait for one another."
+    )
+    rate_chat_per_second: PositiveInt = Field(1, validation_alias="RATE_CHAT_PER_SECOND")
+    rate_group_per_minute: PositiveInt = Field(20, validation_alias="RATE_GROUP_PER_MINUTE")
+    rate_global_per_second: PositiveInt = Field(30, validation_alias="RATE_GLOBAL_PER_SECOND")
+    rate_margin_ms: NonNegativeFloat = Field(50.0, validation_alias="RATE_MARGIN_MS")
+    rate_factor: PositiveFloat = Field(
+        1.0, validation_alias="RATE_FACTOR", description="How much faster than Telegram the server counts (tests)."
+    )
     status_seconds: PositiveFloat = Field(5.0, validation_alias="NOTIFIER_STATUS_SECONDS")
 
     def sender_limits(self) -> SenderLimits:
@@ -56,4 +79,14 @@ class NotifierSettings(ServiceSettings):
             backoff_first_ms=self.outbox_backoff_first_ms,
             backoff_max_ms=self.outbox_backoff_max_ms,
             message_cache_ttl_ms=round(self.message_cache_hours * 3_600_000),
+            progress_pause_ms=self.progress_pause_ms,
+            system_pause_ms=self.system_pause_ms,
+            alert_gather_ms=self.alert_gather_ms,
+            rates=RateLimits(
+                per_chat_per_second=self.rate_chat_per_second,
+                per_group_per_minute=self.rate_group_per_minute,
+                global_per_second=self.rate_global_per_second,
+                margin_ms=self.rate_margin_ms,
+                factor=self.rate_factor,
+            ),
         )

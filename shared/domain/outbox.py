@@ -5,26 +5,42 @@ from typing import Final
 
 import msgspec
 
+from shared.domain.bias import Direction, MacroBias
 from shared.domain.checks import check_name
-from shared.domain.events import AlertRaised, SignalClosed, SignalOpened, SignalProgressed, SystemEvent
+from shared.domain.events import (
+    AlertRaised,
+    MacroBiasUpdated,
+    SignalClosed,
+    SignalOpened,
+    SignalProgressed,
+    SystemEvent,
+)
+from shared.domain.identity import digest_text
 from shared.domain.signals import Signal
 
 SignalEvent = SignalOpened | SignalProgressed | SignalClosed
-OutboxEvent = SignalOpened | SignalProgressed | SignalClosed | AlertRaised | SystemEvent
+OutboxEvent = SignalOpened | SignalProgressed | SignalClosed | AlertRaised | MacroBiasUpdated | SystemEvent
+# Reports that answer one another are told in one order: what ends a condition never overtakes what began it.
+_ANSWERS: Final = {"seeing": "blind", "clock_right": "clock_skew"}
 
 
 class OutboxState(StrEnum):
-    """The life of a row: queued -> claimed -> sent | merged | failed, or back to queued, or unknown -> claimed again."""
+    """The life of a row: queued -> claimed -> a final state, or back to queued, or unknown -> claimed again."""
 
     QUEUED = "queued"  # nothing was sent, as far as we know for certain
     CLAIMED = "claimed"  # a sender has taken it: until it records the outcome, nobody knows whether it was sent
     UNKNOWN = "unknown"  # it may have been sent: timeout, reset, 5xx
     SENT = "sent"
     MERGED = "merged"  # another row's message says it, too
+    REPLACED = "replaced"  # a progress edit that a newer one made needless
+    DIGESTED = "digested"  # a line of a digest
+    EXPIRED = "expired"  # its chat does not want it so late; `reason` says by which setting
+    WITHHELD = "withheld"  # its chat has muted the pair, or new signals are paused; `reason` says which
     FAILED = "failed"  # refused for good (a blocked bot, a chat that is gone); `reason` says why
 
 
-FINAL_STATES: Final = frozenset({OutboxState.SENT, OutboxState.MERGED, OutboxState.FAILED})
+OPEN_STATES: Final = frozenset({OutboxState.QUEUED, OutboxState.CLAIMED, OutboxState.UNKNOWN})
+FINAL_STATES: Final = frozenset(OutboxState) - OPEN_STATES
 
 
 class Priority(IntEnum):
@@ -43,6 +59,8 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     repeats:     how many of the attempts followed one whose outcome was unknown.
     claim_fence: fence of the sender that claimed it last.
     message_id:  the chat's message that says it, once sent.
+    in_digest:   it was claimed as a line of a digest, and stays one if that has to be sent again.
+    bias_binding, bias_before: with a MacroBiasUpdated: the side that holds from now on, and what was told last.
     """
 
     chat: str
@@ -55,6 +73,9 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     claim_fence: int = 0
     message_id: int | None = None
     reason: str = ""
+    in_digest: bool = False
+    bias_binding: Direction | None = None
+    bias_before: MacroBias | None = None
 
     def __post_init__(self) -> None:
         check_name(self.chat, "chat", "outbox row")
@@ -66,13 +87,33 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def signal(self) -> Signal | None:
-        """The snapshot of a signal's event; None for alerts and system events."""
-        return None if isinstance(self.event, AlertRaised | SystemEvent) else self.event.signal
+        """The snapshot of a signal's event; None for everything else."""
+        return self.event.signal if isinstance(self.event, SignalEvent) else None
 
     @property
     def subject(self) -> str:
-        """What the message is about: rows with one subject share one message and keep their order."""
-        return self.event_id if self.signal is None else self.signal.signal_id
+        """What the message is about: rows with one subject that wait together share one message and keep their order.
+
+        A signal, the alerts of a pair, the bias of a pair, the reports of a kind.
+        """
+        event = self.event
+        if isinstance(event, AlertRaised):
+            return digest_text(("alert", event.exchange, event.symbol), 16)
+        if isinstance(event, MacroBiasUpdated):
+            return digest_text(("macro", event.bias.base, event.bias.quote), 16)
+        if isinstance(event, SystemEvent):
+            return digest_text(("system", _ANSWERS.get(event.kind, event.kind)), 16)
+        return event.signal.signal_id
+
+    @property
+    def version(self) -> int:
+        """Orders the rows of one subject."""
+        event = self.event
+        if isinstance(event, AlertRaised):
+            return event.candle_open_time_ms
+        if isinstance(event, MacroBiasUpdated):
+            return event.bias.version
+        return event.at_ms if isinstance(event, SystemEvent) else event.signal.version
 
     @property
     def priority(self) -> Priority:
@@ -99,6 +140,8 @@ class MessageRecord(msgspec.Struct, frozen=True, kw_only=True):
     notes:   (version, line) of every SignalProgressed told, oldest first.
     repeats: how often sending it was repeated before its message id was known.
     sent_at_ms, edited_at_ms: wall clock; edited_at_ms 0 = never.
+    picture: the chart the message carries: "" (it is text), "entry" or "exit".
+    notice_id: the reply that told the exit, where the chat wants one.
     """
 
     chat: str
@@ -108,3 +151,5 @@ class MessageRecord(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int = 0
     sent_at_ms: int
     edited_at_ms: int = 0
+    picture: str = ""
+    notice_id: int | None = None

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -52,11 +53,65 @@ class StrategyConfig(_Section):
     on_opposite: Literal["ignore", "close"] = "ignore"
 
 
+class QuietConfig(_Section):
+    """Hours of the day, in the chat's time zone, in which only exits come; over midnight where start is later."""
+
+    start: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    end: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+
+    @model_validator(mode="after")
+    def _differ(self) -> "QuietConfig":
+        if self.start == self.end:
+            raise ValueError("start and end of quiet hours must differ")
+        return self
+
+
+class DigestConfig(_Section):
+    """When more than this many messages (exits aside) come within so many seconds, digests tell them."""
+
+    more_than: int = Field(20, gt=0)
+    seconds: int = Field(60, gt=0)
+
+
 class ChatConfig(_Section):
-    """Where messages go. Without an id: the chat that TELEGRAM_CHAT_ID names."""
+    """Where messages go, and which. Without an id: the chat that TELEGRAM_CHAT_ID names; topic: of a forum group.
+
+    strategies, symbols, timeframes, score_min filter signals and alerts; empty lists let everything through.
+    exit_notice: by default `edit_and_reply`, in channels `edit`. *_expire_minutes: unsent that long, it is dropped.
+    """
 
     name: Name
     id: int | str | None = None
+    topic: int | None = Field(default=None, gt=0)
+    language: str = ""
+    time_zone: str = "UTC"
+    kinds: tuple[Literal["signals", "alerts", "macro", "system"], ...] = ("signals", "alerts", "macro", "system")
+    strategies: tuple[Name, ...] = ()
+    symbols: tuple[Name, ...] = ()
+    timeframes: tuple[Timeframe, ...] = ()
+    score_min: float | None = Field(default=None, ge=0, le=100)
+    exit_notice: Literal["edit", "edit_and_reply"] | None = None
+    pictures: bool = True
+    quiet_hours: QuietConfig | None = None
+    digest: DigestConfig | None = DigestConfig()
+    entries_expire_minutes: float | None = Field(default=None, gt=0)
+    others_expire_minutes: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _zone_exists(self) -> "ChatConfig":
+        try:
+            ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"time_zone must be a name like Asia/Ho_Chi_Minh, was {self.time_zone!r}") from error
+        return self
+
+
+class RolesConfig(_Section):
+    """Telegram user ids; each role may do what the one before it may. An empty list means nobody."""
+
+    viewer: tuple[int, ...] = ()
+    trader: tuple[int, ...] = ()
+    admin: tuple[int, ...] = ()
 
 
 class TrackerConfig(_Section):
@@ -65,6 +120,7 @@ class TrackerConfig(_Section):
     venues: dict[Name, VenueConfig] = Field(min_length=1)
     strategies: tuple[StrategyConfig, ...] = Field(min_length=1)
     chats: tuple[ChatConfig, ...] = (ChatConfig(name="default"),)
+    roles: RolesConfig = RolesConfig()
 
     @model_validator(mode="after")
     def _unique(self) -> "TrackerConfig":

@@ -5,13 +5,14 @@ ever written. Both are durable before an event is acknowledged. A mark without n
 whoever finds it removes it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
 
-from shared.domain.outbox import OutboxRow
-from shared.store.port import Outcome, Row, Store, Write, key_of
+from shared.domain.outbox import OutboxRow, OutboxState
+from shared.store.port import Outcome, Row, Store, Write, key_of, prefix_range
 
 TABLE: Final = "outbox"
 OPEN_TABLE: Final = "outbox-open"
@@ -35,12 +36,12 @@ class OutboxStore:
         self._store = store
 
     async def add(self, rows: Sequence[OutboxRow]) -> list[StoredRow]:
-        """Store rows that are not there yet, durably, and mark all of them open; returns those that were new.
+        """Store rows that are not there yet, durably, and mark all open ones; returns those that were new.
 
         A row that is there already belongs to a redelivered event: it keeps its state.
         """
         added = [row_write(row, expected_revision=0, fence=None) for row in rows]
-        marks = [Write(table=OPEN_TABLE, key=outbox_key(row), value=b"") for row in rows]
+        marks = [Write(table=OPEN_TABLE, key=outbox_key(row), value=b"") for row in rows if not row.is_final]
         outcomes = await self._store.write([*added, *marks])
         pairs = zip(rows, outcomes, strict=False)  # the marks' outcomes say nothing
         return [StoredRow(row=row, revision=1) for row, outcome in pairs if outcome is Outcome.WRITTEN]
@@ -58,6 +59,11 @@ class OutboxStore:
         """The row of an event in a chat."""
         row = await self._store.get(TABLE, key_of(chat, event_id))
         return _decode(row).row if row else None
+
+    async def counts(self, chat: str) -> dict[OutboxState, int]:
+        """How many rows of a chat are in each state; reads all of them (for reports, not for the hot path)."""
+        rows = await self._store.scan(TABLE, *prefix_range(chat))
+        return dict(Counter(_decode(row).row.state for row in rows))
 
     async def update(self, rows: Sequence[StoredRow], fence: int) -> list[StoredRow | None]:
         """Write each row over the revision it carries; None where another sender was faster or is newer."""

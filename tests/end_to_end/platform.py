@@ -47,6 +47,8 @@ class Platform:
                 {
                     "venues": {EXCHANGE: {"symbols": list(symbols)}},
                     "strategies": [{"name": STRATEGY, "timeframe": "1m", "parameters": {"mode": "extreme"}}],
+                    # One text and its edits per signal, so that messages can be counted against signals.
+                    "chats": [{"name": "default", "pictures": False, "exit_notice": "edit", "digest": None}],
                 }
             )
         )

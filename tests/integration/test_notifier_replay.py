@@ -53,7 +53,7 @@ async def test_messages_are_recorded_at_event_time_with_their_chart_requests():
     assert [row["action"] for row in rows] == ["new", "new", "edit"]
     assert [row["at_ms"] for row in rows] == [1_786_300_060_000, 1_786_300_060_000, 1_786_386_460_000]
     assert rows[2]["signal_id"] == first.signal_id
-    assert rows[2]["buttons"] == [f"chart:{first.signal_id}"]
+    assert rows[2]["buttons"] == [f"chart:{first.signal_id}", f"why:{first.signal_id}"]
     assert rows[2]["text"].startswith("✅ <b>EXIT LONG</b>")
     assert rows[0]["chart"] == {
         "window_digest": "a" * 32,

@@ -16,6 +16,7 @@ from tests.support.signals import a_signal, closed
 from tests.support.telegram_server import FaultRule, TelegramServer
 
 OTHER = 1002
+NAMES = ("chart", "why", "took", "skip", "mute")
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ async def test_entry_then_chart_on_a_press_then_edit_on_exit_that_keeps_its_butt
         view = await server.wait_until_async(lambda state: state.messages_of(CHAT))
         [entry] = view.messages_of(CHAT)
         assert entry.text.startswith("⬆️ LONG SIGNAL for BTCUSDT")
-        assert entry.current.buttons() == [f"chart:{signal.signal_id}"]
+        assert entry.current.buttons() == [f"{name}:{signal.signal_id}" for name in NAMES]
 
         query = server.press(CHAT, entry.message_id, f"chart:{signal.signal_id}", user_id=5)
         view = await server.wait_until_async(lambda state: len(state.messages_of(CHAT)) == 2)
@@ -62,7 +63,7 @@ async def test_entry_then_chart_on_a_press_then_edit_on_exit_that_keeps_its_butt
         view = await server.wait_until_async(lambda state: state.messages_of(CHAT)[0].edit_count == 1)
         shown = view.messages_of(CHAT)[0]
         assert shown.text.startswith("✅ EXIT LONG BTCUSDT")
-        assert shown.current.buttons() == [f"chart:{signal.signal_id}"]
+        assert shown.current.buttons() == [f"{name}:{signal.signal_id}" for name in NAMES[:2]]
 
     record = (await MessageStore(bench.store).get(str(CHAT), signal.signal_id)).record
     assert record.message_id == entry.message_id

@@ -11,10 +11,11 @@ import structlog
 from services.notifier.bot import ButtonBot
 from services.notifier.chart_pool import ProcessChartPool
 from services.notifier.charts import ChartService
-from services.notifier.core.languages import LANGUAGES
-from services.notifier.delivery import SenderLimits
+from services.notifier.core.chats import ChatProfile
+from services.notifier.limits import SenderLimits
 from services.notifier.messengers.telegram import TelegramMessenger, build_bot, close_bot
 from services.notifier.notifier import Notifier
+from services.notifier.state import NotifierState
 from shared.bus.sqlite import SqliteBus
 from shared.cache.sqlite import SqliteCache
 from shared.domain.signals import Signal
@@ -29,8 +30,12 @@ from tests.support.signals import a_decision, a_signal, some_candles
 from tests.support.telegram_server import TelegramServer
 
 CHAT = 1001
-LIMITS = SenderLimits(lease_ttl_ms=300, scan_ms=200, backoff_first_ms=50, backoff_max_ms=400)
-WORDS = LANGUAGES["en"]
+LIMITS = SenderLimits(lease_ttl_ms=300, scan_ms=200, backoff_first_ms=50, backoff_max_ms=400, alert_gather_ms=0)
+
+
+def a_profile(chat: int = CHAT, **values: object) -> ChatProfile:
+    """A chat that is told by texts and edits alone, unless the values say otherwise."""
+    return ChatProfile(chat=str(chat), **({"pictures": False, "exit_reply": False} | values))
 
 
 class NotifierBench:
@@ -42,7 +47,7 @@ class NotifierBench:
         database: Database,
         pool: ProcessChartPool,
         *,
-        chats: tuple[int, ...] = (CHAT,),
+        chats: tuple[int | ChatProfile, ...] = (CHAT,),
         timeout_seconds: float = 2.0,
         limits: SenderLimits = LIMITS,
     ) -> None:
@@ -52,7 +57,8 @@ class NotifierBench:
         self.store = SqliteStore(database, topology, self.clock)
         self.cache = SqliteCache(database, self.clock)
         self.bus = SqliteBus(database, topology, self.clock)
-        self.chats = tuple(str(chat) for chat in chats)
+        self.profiles = tuple(chat if isinstance(chat, ChatProfile) else a_profile(chat) for chat in chats)
+        self.chats = tuple(profile.chat for profile in self.profiles)
         self.pool = pool
         self.log = structlog.get_logger()
         self.limits = limits
@@ -71,9 +77,9 @@ class NotifierBench:
         charts = ChartService(store=self.store, cache=self.cache, pool=self.pool, log=self.log)
         self.notifier = Notifier(
             store=self.store,
-            messenger=TelegramMessenger(self.bot, WORDS),
+            messenger=TelegramMessenger(self.bot, on_moved=NotifierState(self.store).keep_moved),
             clock=self.clock,
-            chats=self.chats,
+            chats=self.profiles,
             log=self.log,
             owner=owner,
             bus=self.bus,
@@ -90,7 +96,6 @@ class NotifierBench:
             store=self.store,
             cache=self.cache,
             chats=self.chats,
-            words=WORDS,
             poll_seconds=1.0,
             log=self.log,
         )
@@ -118,11 +123,16 @@ class NotifierBench:
 
 @contextlib.asynccontextmanager
 async def notifier_bench(
-    server: TelegramServer, path: Path, *, chats: tuple[int, ...] = (CHAT,), timeout_seconds: float = 2.0
+    server: TelegramServer,
+    path: Path,
+    *,
+    chats: tuple[int | ChatProfile, ...] = (CHAT,),
+    timeout_seconds: float = 2.0,
+    limits: SenderLimits = LIMITS,
 ) -> AsyncIterator[NotifierBench]:
     database = open_database(path)
     pool = ProcessChartPool()
-    bench = NotifierBench(server, database, pool, chats=chats, timeout_seconds=timeout_seconds)
+    bench = NotifierBench(server, database, pool, chats=chats, timeout_seconds=timeout_seconds, limits=limits)
     try:
         yield bench
     finally:

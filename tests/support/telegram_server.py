@@ -117,6 +117,10 @@ class TelegramServer(Inspection):
         """The user blocks the bot, or the group removes it: 403 from now on."""
         self._hub.world.set_blocked(chat_id, blocked=blocked)
 
+    def migrate(self, chat_id: int, new_chat_id: int) -> None:
+        """The group becomes a supergroup with another id."""
+        self._hub.world.migrate(chat_id, new_chat_id)
+
     def press(self, chat_id: int, message_id: int, callback_data: str, user_id: int, *, stale: bool = False) -> str:
         """A user presses a button; returns the callback query's id. Raises ValueError where there is no such button."""
         return self._hub.world.press(chat_id, message_id, callback_data, user_id, stale=stale)

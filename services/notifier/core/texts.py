@@ -6,50 +6,84 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.notifier.core.languages import Words
+from services.notifier.core.voice import Voice
 from shared.domain.bias import Direction
 from shared.domain.decisions import Condition
-from shared.domain.events import AlertRaised, Severity, SystemEvent
 from shared.domain.signals import Resolution, Signal, SignalExit
 
-TEXT_LENGTH_MAX: Final = 4_096  # Telegram's, after its markup is parsed
-_FREE_TEXT_MAX: Final = 3_000
+TEXT_LENGTH_MAX: Final = 4_096  # Telegram's, after its markup is parsed, in UTF-16 units
+CAPTION_LENGTH_MAX: Final = 1_024
+FREE_TEXT_MAX: Final = 3_000
+NAME_MAX: Final = 60
 _NOTE_MAX: Final = 300
 _NOTES_MAX: Final = 8
 _CONDITIONS_MAX: Final = 12
-_SEVERITY_MARKS: Final = {Severity.INFO: "\N{INFORMATION SOURCE}\ufe0f", Severity.WARNING: "⚠️", Severity.ERROR: "🛑"}
 _TAG: Final = re.compile(r"</?(?:b|i|code)>")
 
+Notes = tuple[tuple[int, str], ...]
 
-def signal_text(words: Words, signal: Signal, *, notes: tuple[tuple[int, str], ...] = (), repeats: int = 0) -> str:
+
+def signal_text(voice: Voice, signal: Signal, *, notes: Notes = (), repeats: int = 0) -> str:
     """The living message of a signal: its entry, and once it has ended how it ended."""
-    head = _entry_head(words, signal) if signal.exit is None else _exit_head(words, signal, signal.exit)
-    parts = [head, _levels(words, signal), _reasons(words, signal), _notes(words, notes), _foot(words, signal, repeats)]
+    parts = [
+        _head(voice, signal),
+        _levels(voice.words, signal),
+        _reasons(voice.words, signal, _CONDITIONS_MAX),
+        _notes(voice.words, notes[-_NOTES_MAX:]),
+        _foot(voice, signal, repeats),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
-def alert_text(words: Words, alert: AlertRaised, *, repeats: int = 0) -> str:
-    """A latched condition without a life."""
-    title = words.alert.format(symbol=_escape(alert.symbol), alert=f"<b>{_escape(alert.alert)}</b>")
-    where = f"<i>{_escape(alert.strategy)}</i> · {alert.timeframe.value} · {_escape(alert.exchange)}"
-    closed_at_ms = alert.candle_open_time_ms + alert.timeframe.duration_ms
-    return _joined(title, _clipped(alert.text, _FREE_TEXT_MAX), where, utc_text(closed_at_ms), _repeat(words, repeats))
+def signal_caption(voice: Voice, signal: Signal, *, notes: Notes = (), repeats: int = 0) -> str:
+    """The same under a picture, where Telegram takes 1,024 characters: what explains goes first, then older notes."""
+    full = signal_text(voice, signal, notes=notes, repeats=repeats)
+    if utf16_length(plain_text(full)) <= CAPTION_LENGTH_MAX:
+        return full
+    head, levels, foot = _head(voice, signal), _levels(voice.words, signal), _foot(voice, signal, repeats)
+    shorter = [
+        [head, levels, _reasons(voice.words, signal, count), _notes(voice.words, notes[-told:] if told else ()), foot]
+        for count, told in ((3, 2), (0, 1), (0, 0))
+    ]
+    for parts in (*shorter, [head, levels, foot]):
+        text = "\n\n".join(part for part in [*parts[:-1], voice.words.picture, parts[-1]] if part)
+        if utf16_length(plain_text(text)) <= CAPTION_LENGTH_MAX:
+            return text
+    return _foot(voice, signal, repeats)
 
 
-def system_text(words: Words, event: SystemEvent, *, repeats: int = 0) -> str:
-    """Something about the platform itself."""
-    mark = _SEVERITY_MARKS[event.severity]
-    kind = _escape(event.kind.replace("_", " "))
-    title = f"{mark} <b>{words.severity[event.severity.value]}</b> {kind} <code>{_escape(event.subject)}</code>"
-    return _joined(title, _clipped(event.text, _FREE_TEXT_MAX), utc_text(event.at_ms), _repeat(words, repeats))
+def exit_notice(voice: Voice, signal: Signal, *, repeats: int = 0) -> str:
+    """The short reply that makes a phone ring: an edit does not. Raises ValueError for an open signal."""
+    end = signal.exit
+    if end is None:
+        raise ValueError(f"an exit notice needs a closed signal, was open ({signal.signal_id})")
+    words = voice.words
+    text = words.exit_notice.format(
+        mark=exit_mark(end),
+        side=words.side[signal.side.value],
+        symbol=clipped(signal.symbol, NAME_MAX),
+        price=price_text(end.price, signal.price_decimals),
+        pnl=signed_percent(end.pnl_pct),
+        reason=_capital(words.exit_reason[end.reason.value]),
+        lasted=words.duration.format(duration=duration_text(end.closed_at_ms - signal.opened_at_ms)),
+    )
+    mark = repeat_mark(words, repeats)
+    return f"{text}\n{mark}" if mark else text
 
 
-def chart_caption(words: Words, signal: Signal) -> str:
+def chart_caption(voice: Voice, signal: Signal) -> str:
     """The line under a chart."""
-    values = {"side": words.side[signal.side.value], "symbol": _escape(signal.symbol)}
+    words = voice.words
+    values = {"side": words.side[signal.side.value], "symbol": clipped(signal.symbol, NAME_MAX)}
     values |= {"timeframe": signal.timeframe.value, "signal_id": signal.signal_id}
     if signal.exit is None:
         return words.chart_caption.format(**values)
     return words.chart_caption_closed.format(**values, pnl=signed_percent(signal.exit.pnl_pct))
+
+
+def score_of(conditions: tuple[Condition, ...]) -> float | None:
+    """What a strategy with a score of 0..100 gave; None where it has none."""
+    return next((condition.value for condition in conditions if condition.name == "score"), None)
 
 
 def plain_text(text: str) -> str:
@@ -57,9 +91,14 @@ def plain_text(text: str) -> str:
     return html.unescape(_TAG.sub("", text))
 
 
-def price_text(price: float, decimals: int) -> str:
-    """The price with the instrument's decimals."""
-    return f"{price:.{decimals}f}"
+def utf16_length(text: str) -> int:
+    """As Telegram counts."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def price_text(price: float, decimals: int | None) -> str:
+    """The price with the instrument's decimals; without them as it is."""
+    return f"{price!r}" if decimals is None else f"{price:.{decimals}f}"
 
 
 def signed_percent(value: float) -> str:
@@ -86,20 +125,57 @@ def duration_text(span_ms: int) -> str:
     return f"{days} d {hours % 24} h"
 
 
+def side_mark(side: Direction) -> str:
+    """An arrow for a signal's side."""
+    return "⬆️" if side is Direction.LONG else "⬇️"
+
+
+def exit_mark(end: SignalExit) -> str:
+    """Whether it gained."""
+    return "✅" if end.pnl_pct > 0 else "❌"
+
+
+def figure(value: float | None) -> str:
+    """Four significant digits without an exponent for everyday sizes."""
+    if value is None:
+        return "n/a"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"  # noqa: PLR2004 - from here digits group better
+
+
+def condition_text(words: Words, condition: Condition) -> str:
+    """One condition with its value and threshold."""
+    name = clipped(condition.name.replace("_", " "), NAME_MAX)
+    return words.condition.format(name=name, value=figure(condition.value), threshold=figure(condition.threshold))
+
+
+def repeat_mark(words: Words, repeats: int) -> str:
+    """The line that says a copy may have arrived before; empty without repeats."""
+    return words.repeat.format(count=repeats) if repeats else ""
+
+
+def clipped(text: str, length_max: int) -> str:
+    """Escaped, cut before escaping so that no entity is torn."""
+    return html.escape(text if len(text) <= length_max else text[: length_max - 1] + "…", quote=False)
+
+
+def _head(voice: Voice, signal: Signal) -> str:
+    return _entry_head(voice.words, signal) if signal.exit is None else _exit_head(voice, signal, signal.exit)
+
+
 def _entry_head(words: Words, signal: Signal) -> str:
-    arrow = "⬆️" if signal.side is Direction.LONG else "⬇️"
-    return words.entry_title.format(arrow=arrow, side=words.side[signal.side.value], symbol=_escape(signal.symbol))
+    symbol = clipped(signal.symbol, NAME_MAX)
+    return words.entry_title.format(arrow=side_mark(signal.side), side=words.side[signal.side.value], symbol=symbol)
 
 
-def _exit_head(words: Words, signal: Signal, end: SignalExit) -> str:
-    mark = "✅" if end.pnl_pct > 0 else "❌"
-    title = words.exit_title.format(mark=mark, side=words.side[signal.side.value], symbol=_escape(signal.symbol))
-    reason = words.exit_reason[end.reason.value]
+def _exit_head(voice: Voice, signal: Signal, end: SignalExit) -> str:
+    words, symbol = voice.words, clipped(signal.symbol, NAME_MAX)
+    title = words.exit_title.format(mark=exit_mark(end), side=words.side[signal.side.value], symbol=symbol)
+    reason = _capital(words.exit_reason[end.reason.value])
     lasted = words.duration.format(duration=duration_text(end.closed_at_ms - signal.opened_at_ms))
     how = "" if end.resolution is Resolution.CANDLE else f"\n<i>{words.resolution[end.resolution.value]}</i>"
     price = words.exit.format(price=price_text(end.price, signal.price_decimals))
     result = words.result.format(pnl=signed_percent(end.pnl_pct))
-    told = f"{reason[:1].upper()}{reason[1:]} {lasted} · {utc_text(end.closed_at_ms)}{how}"
+    told = f"{reason} {lasted} · {voice.time(end.closed_at_ms)}{how}"
     return f"{title}\n\n{price}\n{result}\n{told}"
 
 
@@ -109,56 +185,46 @@ def _levels(words: Words, signal: Signal) -> str:
         if level is not None:
             distance = signed_percent((level / signal.entry_price - 1) * 100)
             lines.append(template.format(price=price_text(level, signal.price_decimals), distance=distance))
+    extra = [_risk_reward(words, signal), _score(words, signal)]
+    if any(extra):
+        lines.append(" · ".join(part for part in extra if part))
     return "\n".join(lines)
 
 
-def _reasons(words: Words, signal: Signal) -> str:
-    trigger = f" · {_escape(signal.trigger)}" if signal.trigger else ""
-    where = f"{signal.timeframe.value} · {_escape(signal.exchange)}"
-    lines = [f"<i>{_escape(signal.strategy)}{trigger}</i> · {where}"]
-    passed = [condition for condition in signal.conditions if condition.passed]
-    lines += [f"✓ {_condition(condition)}" for condition in passed[:_CONDITIONS_MAX]]
-    if len(passed) > _CONDITIONS_MAX:
-        lines.append(words.more.format(count=len(passed) - _CONDITIONS_MAX))
+def _risk_reward(words: Words, signal: Signal) -> str:
+    if signal.take_profit is None or signal.stop_loss is None:
+        return ""
+    ratio = abs(signal.take_profit - signal.entry_price) / abs(signal.entry_price - signal.stop_loss)
+    return words.risk_reward.format(ratio=f"{ratio:.2f}")
+
+
+def _score(words: Words, signal: Signal) -> str:
+    score = score_of(signal.conditions)
+    return "" if score is None else words.score.format(score=f"{score:.1f}")
+
+
+def _reasons(words: Words, signal: Signal, conditions_max: int) -> str:
+    trigger = f" · {clipped(signal.trigger, NAME_MAX)}" if signal.trigger else ""
+    where = f"{signal.timeframe.value} · {clipped(signal.exchange, NAME_MAX)}"
+    lines = [f"<i>{clipped(signal.strategy, NAME_MAX)}{trigger}</i> · {where}"]
+    passed = [condition for condition in signal.conditions if condition.passed and condition.name != "score"]
+    lines += [f"✓ {condition_text(words, condition)}" for condition in passed[:conditions_max]]
+    if conditions_max and len(passed) > conditions_max:
+        lines.append(words.more.format(count=len(passed) - conditions_max))
     if signal.bias and signal.bias != "none":
-        lines.append(words.bias.format(bias=_clipped(signal.bias, _NOTE_MAX)))
+        lines.append(words.bias.format(bias=clipped(signal.bias, _NOTE_MAX)))
     return "\n".join(lines)
 
 
-def _condition(condition: Condition) -> str:
-    name = _clipped(condition.name.replace("_", " "), 60)
-    value = "n/a" if condition.value is None else _figure(condition.value)
-    return f"{name}: {value} (threshold {_figure(condition.threshold)})"
+def _notes(words: Words, notes: Notes) -> str:
+    return "\n".join(words.note.format(note=clipped(note, _NOTE_MAX)) for _, note in notes)
 
 
-def _figure(value: float) -> str:
-    """Four significant digits without an exponent for everyday sizes."""
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"  # noqa: PLR2004 - from here digits group better
-
-
-def _notes(words: Words, notes: tuple[tuple[int, str], ...]) -> str:
-    lines = [words.note.format(note=_clipped(note, _NOTE_MAX)) for _, note in notes[-_NOTES_MAX:]]
-    return "\n".join(lines)
-
-
-def _foot(words: Words, signal: Signal, repeats: int) -> str:
-    line = f"<code>{signal.signal_id}</code> · {utc_text(signal.opened_at_ms)}"
-    mark = _repeat(words, repeats)
+def _foot(voice: Voice, signal: Signal, repeats: int) -> str:
+    line = f"<code>{signal.signal_id}</code> · {voice.time(signal.opened_at_ms)}"
+    mark = repeat_mark(voice.words, repeats)
     return f"{line}\n{mark}" if mark else line
 
 
-def _repeat(words: Words, repeats: int) -> str:
-    return words.repeat.format(count=repeats) if repeats else ""
-
-
-def _joined(title: str, text: str, *lines: str) -> str:
-    return "\n".join([title, "", text, "", *(line for line in lines if line)])
-
-
-def _clipped(text: str, length_max: int) -> str:
-    """Escaped, cut before escaping so that no entity is torn."""
-    return _escape(text if len(text) <= length_max else text[: length_max - 1] + "…")
-
-
-def _escape(text: str) -> str:
-    return html.escape(text, quote=False)
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -53,9 +53,8 @@ class ConsoleMessenger:
         del message_id
         self._print("edit", post)
 
-    async def show_chart(self, post: Post, picture: bytes, *, reply_to: int) -> None:
+    async def show_chart(self, post: Post, picture: bytes, *, reply_to: int | None) -> int:
         """Save the picture and print where. Raises RefusedError where the folder cannot be written."""
-        del reply_to
         if post.signal is None:
             raise RefusedError("a chart belongs to a signal, was None (console)")
         stage = "entry" if post.signal.exit is None else "exit"
@@ -65,6 +64,11 @@ class ConsoleMessenger:
         except OSError as error:
             raise RefusedError(f"{path} cannot be written: {error.strerror} (OUTBOX_DIR)") from error
         self._print("chart", post, path=path)
+        return reply_to or 0
+
+    async def set_picture(self, post: Post, picture: bytes, message_id: int) -> None:
+        """Never called: `draws_charts` is True, so that pictures are shown as files."""
+        raise NotImplementedError
 
     async def close(self) -> None:
         """Nothing to release."""

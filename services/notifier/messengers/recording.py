@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.notifier.core.callbacks import chart_callback
 from services.notifier.messengers.port import Post
 from shared.domain.decisions import Decision
 from shared.domain.signals import Signal
@@ -54,8 +53,12 @@ class RecordingMessenger:
         del message_id
         await self._record("edit", post)
 
-    async def show_chart(self, post: Post, picture: bytes, *, reply_to: int) -> None:
-        """Never called: `draws_charts` is False and a replay presses no button."""
+    async def show_chart(self, post: Post, picture: bytes, *, reply_to: int | None) -> int:
+        """Never called: a replay draws nothing and presses no button."""
+        raise NotImplementedError
+
+    async def set_picture(self, post: Post, picture: bytes, message_id: int) -> None:
+        """Never called: a replay draws nothing."""
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -72,7 +75,7 @@ class RecordingMessenger:
         if signal is not None:
             values = {
                 "signal_id": signal.signal_id,
-                "buttons": (chart_callback(signal.signal_id),),
+                "buttons": tuple(button.data for row in post.keyboard for button in row),
                 "chart": _request(signal, await self._find_decision(signal)),
             }
         self.messages.append(RecordedMessage(at_ms=self._now_ms(), action=action, text=post.text, **values))

@@ -2,11 +2,19 @@
 
 import importlib.util
 import sys
-from collections.abc import Awaitable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
 
 import httpx
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions, ReplyParameters
+from telegram import (
+    Bot,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    InputMediaPhoto,
+    LinkPreviewOptions,
+    Message,
+    ReplyParameters,
+)
 from telegram.constants import ParseMode
 from telegram.error import (
     BadRequest,
@@ -20,10 +28,11 @@ from telegram.error import (
 )
 from telegram.request import HTTPXRequest
 
-from services.notifier.core.callbacks import chart_callback
-from services.notifier.core.languages import Words
+from services.notifier.core.callbacks import Keyboard
+from services.notifier.core.texts import plain_text
 from services.notifier.messengers.port import (
-    MessageGoneError,
+    ChatMovedError,
+    EditRefusedError,
     NotDeliveredError,
     OutcomeUnknownError,
     Post,
@@ -38,8 +47,16 @@ if importlib.util.find_spec("sniffio") is None:
 
 # The request never left this machine, so nothing can have been posted.
 _NEVER_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-_GONE: Final = ("message to edit not found", "message can't be edited", "message_id_invalid")
+_CHAT_FAULTS: Final = (
+    "chat not found",
+    "chat_id is empty",
+    "not enough rights",
+    "have no rights",
+    "user is deactivated",
+)
 _NOT_MODIFIED: Final = "message is not modified"
+_OTHER_KIND: Final = ("there is no text in the message", "there is no caption in the message")
+_BAD_MARKUP: Final = "can't parse entities"
 _NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 _Result = TypeVar("_Result")
 
@@ -76,70 +93,138 @@ async def close_bot(bot: Bot) -> None:
         await request.shutdown()
 
 
+OnMoved = Callable[[str, str], Awaitable[None]]  # former id, new id
+
+
 class TelegramMessenger:
-    """Sends and edits through a Bot. HTML, no link previews, a chart button under every signal."""
+    """Sends and edits through a Bot. HTML, no link previews, buttons as the post has them.
+
+    moved: ids of groups that became supergroups, former -> new; on_moved: told once for each that is found out here.
+    """
 
     draws_charts = False
 
-    def __init__(self, bot: Bot, words: Words) -> None:
+    def __init__(self, bot: Bot, *, moved: dict[str, str] | None = None, on_moved: OnMoved | None = None) -> None:
         self._bot = bot
-        self._words = words
+        self._moved = dict(moved or {})
+        self._on_moved = on_moved
 
     async def send(self, post: Post) -> int:
-        """Send a new message; returns its id."""
-        message = await outcome_of(
-            self._bot.send_message(
-                chat_id=post.chat,
-                text=post.text,
-                parse_mode=ParseMode.HTML,
-                reply_markup=self._buttons(post),
-                link_preview_options=_NO_PREVIEW,
-            )
-        )
-        return message.message_id
+        """Send a new message; returns its id. Markup that Telegram cannot read is sent as plain text."""
+        try:
+            return await self._send(post, post.text, ParseMode.HTML)
+        except RefusedError as error:
+            if _BAD_MARKUP not in str(error).lower():
+                raise
+            return await self._send(post, plain_text(post.text), None)
 
     async def edit(self, post: Post, message_id: int) -> None:
-        """Change a message; one that reads like this already is a success. The button is sent along, or it would go."""
+        """Change a message; one that reads like this already is a success. Buttons are sent along, or they would go."""
+        as_caption = post.has_picture
         try:
-            await outcome_of(
-                self._bot.edit_message_text(
-                    chat_id=post.chat,
-                    message_id=message_id,
-                    text=post.text,
-                    parse_mode=ParseMode.HTML,
-                    reply_markup=self._buttons(post),
-                    link_preview_options=_NO_PREVIEW,
-                )
-            )
+            await self._edit(post, message_id, as_caption=as_caption)
         except RefusedError as error:
-            reason = str(error).lower()
-            if _NOT_MODIFIED in reason:
-                return
-            if any(text in reason for text in _GONE):
-                raise MessageGoneError(str(error)) from error
-            raise
+            if not any(text in str(error).lower() for text in _OTHER_KIND):
+                raise
+            await self._edit(post, message_id, as_caption=not as_caption)  # its picture came or went meanwhile
 
-    async def show_chart(self, post: Post, picture: bytes, *, reply_to: int) -> None:
-        """A photo in reply to the signal's message (without the reply where that message was deleted)."""
-        await outcome_of(
-            self._bot.send_photo(
-                chat_id=post.chat,
-                photo=picture,
-                filename="chart.png",
-                caption=post.text,
-                parse_mode=ParseMode.HTML,
-                reply_parameters=ReplyParameters(message_id=reply_to, allow_sending_without_reply=True),
-            )
+    async def show_chart(self, post: Post, picture: bytes, *, reply_to: int | None) -> int:
+        """A photo in reply to a message (without the reply where that message was deleted)."""
+        message = await self._call(
+            post.chat,
+            self._bot.send_photo,
+            photo=picture,
+            filename="chart.png",
+            caption=post.text,
+            parse_mode=ParseMode.HTML,
+            reply_markup=_markup(post.keyboard),
+            reply_parameters=_reply(reply_to),
+            message_thread_id=_topic(post.chat),
+        )
+        return int(message.message_id)
+
+    async def set_picture(self, post: Post, picture: bytes, message_id: int) -> None:
+        """Text to photo, or photo to photo, through editMessageMedia."""
+        media = InputMediaPhoto(media=picture, caption=post.caption or post.text, parse_mode=ParseMode.HTML)
+        await self._edit_call(
+            post.chat,
+            self._bot.edit_message_media,
+            message_id=message_id,
+            media=media,
+            reply_markup=_markup(post.keyboard),
         )
 
     async def close(self) -> None:
         """The Bot belongs to whoever built it; see close_bot."""
 
-    def _buttons(self, post: Post) -> InlineKeyboardMarkup | None:
-        if post.signal is None:
-            return None
-        button = InlineKeyboardButton(self._words.chart_button, callback_data=chart_callback(post.signal.signal_id))
-        return InlineKeyboardMarkup([[button]])
+    async def _send(self, post: Post, text: str, parse_mode: str | None) -> int:
+        message: Message = await self._call(
+            post.chat,
+            self._bot.send_message,
+            text=text,
+            parse_mode=parse_mode,
+            reply_markup=_markup(post.keyboard),
+            link_preview_options=_NO_PREVIEW,
+            reply_parameters=_reply(post.reply_to),
+            message_thread_id=_topic(post.chat),
+        )
+        return message.message_id
+
+    async def _edit(self, post: Post, message_id: int, *, as_caption: bool) -> None:
+        values: dict[str, Any] = {
+            "message_id": message_id,
+            "parse_mode": ParseMode.HTML,
+            "reply_markup": _markup(post.keyboard),
+        }
+        if as_caption:
+            await self._edit_call(
+                post.chat, self._bot.edit_message_caption, caption=post.caption or post.text, **values
+            )
+        else:
+            values["link_preview_options"] = _NO_PREVIEW
+            await self._edit_call(post.chat, self._bot.edit_message_text, text=post.text, **values)
+
+    async def _edit_call(self, chat: str, method: Callable[..., Awaitable[Any]], **values: Any) -> None:
+        """An edit: what is wrong with the message alone is an EditRefusedError."""
+        try:
+            await self._call(chat, method, **values)
+        except RefusedError as error:
+            reason = str(error).lower()
+            if _NOT_MODIFIED in reason:
+                return
+            of_the_message = isinstance(error.__cause__, BadRequest) and not any(
+                text in reason for text in _CHAT_FAULTS
+            )
+            if of_the_message and not any(text in reason for text in _OTHER_KIND):
+                raise EditRefusedError(str(error)) from error
+            raise
+
+    async def _call(self, chat: str, method: Callable[..., Awaitable[_Result]], **values: Any) -> _Result:
+        former = chat.partition("/")[0]
+        address = self._moved.get(former, former)
+        try:
+            return await outcome_of(method(chat_id=address, **values))
+        except ChatMovedError as error:
+            cause = error.__cause__
+            if isinstance(cause, ChatMigrated):
+                self._moved[former] = str(cause.new_chat_id)
+                if self._on_moved is not None:
+                    await self._on_moved(former, str(cause.new_chat_id))
+            raise
+
+
+def _markup(keyboard: Keyboard) -> InlineKeyboardMarkup | None:
+    rows = [[InlineKeyboardButton(button.text, callback_data=button.data) for button in row] for row in keyboard]
+    return InlineKeyboardMarkup(rows) if rows else None
+
+
+def _reply(reply_to: int | None) -> ReplyParameters | None:
+    return None if reply_to is None else ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
+
+
+def _topic(chat: str) -> int | None:
+    topic = chat.partition("/")[2]
+    return int(topic) if topic else None
 
 
 async def outcome_of(call: Awaitable[_Result]) -> _Result:
@@ -149,7 +234,9 @@ async def outcome_of(call: Awaitable[_Result]) -> _Result:
     except RetryAfter as error:
         wait = error.retry_after
         raise RetryLaterError(wait if isinstance(wait, int | float) else wait.total_seconds()) from error
-    except (BadRequest, Forbidden, ChatMigrated) as error:
+    except ChatMigrated as error:
+        raise ChatMovedError(str(error)) from error
+    except (BadRequest, Forbidden) as error:
         raise RefusedError(str(error)) from error
     except (InvalidToken, Conflict) as error:
         # The token was revoked while running, or the like: nothing is posted, and no message is to blame.

@@ -2,13 +2,16 @@
 
 
 class ApiError(Exception):
-    """One refused call: HTTP status, Telegram's description, and the seconds to wait where there are any."""
+    """One refused call: HTTP status, Telegram's description, and what its `parameters` say: seconds to wait, a new chat."""
 
-    def __init__(self, code: int, description: str, *, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, code: int, description: str, *, retry_after_s: int | None = None, migrate_to_chat_id: int | None = None
+    ) -> None:
         super().__init__(description)
         self.code = code
         self.description = description
         self.retry_after_s = retry_after_s
+        self.migrate_to_chat_id = migrate_to_chat_id
 
 
 def bad_request(reason: str) -> ApiError:

@@ -94,7 +94,8 @@ def _matches(rule: FaultRule, method: str, chat_id: int | None) -> bool:
 
 
 class RateLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Telegram's published limits; `factor` shortens their windows, for market time that runs `factor` times faster.
+    """Telegram's published limits; `factor` shortens their windows: this server's seconds pass `factor` times faster, also
+    those of the `retry_after` it answers.
 
     per_chat_per_second: messages to one chat in one second; Telegram lets short bursts pass, this is the strict side.
     per_group_per_minute: messages to one group, supergroup or channel (negative chat id) in a minute.
@@ -127,7 +128,7 @@ class RateLimiter:
             windows.append((("group", chat_id), self.limits.per_group_per_minute, 60.0))
         wait_ns = max(self._wait_ns(key, limit, seconds, now_ns) for key, limit, seconds in windows)
         if wait_ns > 0:
-            raise _flood(wait_ns)
+            raise _flood(wait_ns * self.limits.factor)
         for key, _, _ in windows:
             self._accepted[key].append(now_ns)
 
@@ -139,5 +140,5 @@ class RateLimiter:
         return accepted[-limit] + window_ns - now_ns if len(accepted) >= limit else 0
 
 
-def _flood(wait_ns: int) -> ApiError:
+def _flood(wait_ns: float) -> ApiError:
     return too_many_requests(max(1, math.ceil(wait_ns / 1e9)))

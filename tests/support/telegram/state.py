@@ -23,6 +23,7 @@ class World:
         self.bot = {"id": bot_id, "is_bot": True, "first_name": "Tracker under test", "username": username}
         self.chats: dict[int, dict[str, Any]] = {}
         self.blocked: set[int] = set()
+        self.migrated: dict[int, int] = {}
         self.commands: list[dict[str, Any]] = []
         self.webhook: dict[str, Any] = {"url": ""}
         self.photos: dict[str, Photo] = {}
@@ -53,6 +54,12 @@ class World:
         with self.lock:
             (self.blocked.add if blocked else self.blocked.discard)(chat_id)
 
+    def migrate(self, chat_id: int, new_chat_id: int) -> None:
+        """The group becomes a supergroup: calls to the former id are refused and name the new one."""
+        self.add_chat(new_chat_id)
+        with self.lock:
+            self.migrated[chat_id] = new_chat_id
+
     def find_chat(self, reference: str) -> dict[str, Any]:
         """The chat of an id or @username. Raises ApiError 400 `chat not found`."""
         if not reference:
@@ -67,6 +74,9 @@ class World:
     def writable_chat(self, reference: str) -> dict[str, Any]:
         """As find_chat; and 403 where the user blocked the bot or the group removed it."""
         chat = self.find_chat(reference)
+        if chat["id"] in self.migrated:
+            reason = "Bad Request: group chat was upgraded to a supergroup chat"
+            raise ApiError(400, reason, migrate_to_chat_id=self.migrated[chat["id"]])
         if chat["id"] in self.blocked:
             private = chat["type"] == "private"
             reason = "bot was blocked by the user" if private else f"bot was kicked from the {chat['type']} chat"

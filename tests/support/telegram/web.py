@@ -229,6 +229,8 @@ def _refused(error: ApiError) -> Response:
     if error.retry_after_s is not None:
         envelope["parameters"] = {"retry_after": error.retry_after_s}
         headers["retry-after"] = str(error.retry_after_s)
+    if error.migrate_to_chat_id is not None:
+        envelope["parameters"] = {"migrate_to_chat_id": error.migrate_to_chat_id}
     return _json(error.code, envelope, headers)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notifier.core import outbox as rules
-from services.notifier.core.outbox import OutboxBook
+from services.notifier.core.book import OutboxBook
 from shared.domain.events import Severity, SignalClosed, SignalOpened, SignalProgressed, SystemEvent
 from shared.domain.outbox import OutboxRow, OutboxState, Priority
 from tests.support.signals import a_signal, closed
@@ -48,7 +48,7 @@ def test_exits_go_before_entries_and_entries_before_information():
 def test_a_less_urgent_class_waits_until_nothing_more_urgent_of_the_chat_is_on_its_way():
     book = book_of(closed_row("A"), opened_row("B"))
     [exit_group] = book.ready([CHAT], now_ms=0)
-    book.start(exit_group)
+    book.start(exit_group, now_ms=0)
     assert book.ready([CHAT], now_ms=0) == []
 
     for row in exit_group.rows:
@@ -61,7 +61,7 @@ def test_a_less_urgent_class_waits_until_nothing_more_urgent_of_the_chat_is_on_i
 def test_a_signal_is_never_on_its_way_twice():
     book = book_of(opened_row("A"))
     [entry] = book.ready([CHAT], now_ms=0)
-    book.start(entry)
+    book.start(entry, now_ms=0)
     book.put([closed_row("A")])
 
     assert book.ready([CHAT], now_ms=0) == []

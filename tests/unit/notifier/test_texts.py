@@ -2,30 +2,39 @@
 
 import html
 import re
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.core.callbacks import CALLBACK_BYTES_MAX, chart_callback, signal_of_chart_callback
+from services.notifier.core.callbacks import (
+    CALLBACK_BYTES_MAX,
+    chart_callback,
+    chart_keyboard,
+    market_keyboard,
+    press_of,
+    signal_keyboard,
+)
+from services.notifier.core.event_texts import alerts_text, digest_text, macro_text, system_text
 from services.notifier.core.languages import LANGUAGES
 from services.notifier.core.texts import (
+    CAPTION_LENGTH_MAX,
     TEXT_LENGTH_MAX,
-    alert_text,
     duration_text,
     plain_text,
+    signal_caption,
     signal_text,
     signed_percent,
-    system_text,
+    utf16_length,
 )
-from shared.domain.bias import Direction
+from services.notifier.core.voice import ENGLISH, Voice
+from shared.domain.bias import Direction, MacroBias
 from shared.domain.events import AlertRaised, Severity, SystemEvent
 from shared.domain.signals import ExitReason
 from shared.domain.timeframe import Timeframe
 from tests.support.signals import a_signal, closed
-
-ENGLISH = LANGUAGES["en"]
 
 
 def test_an_entry_names_side_symbol_levels_conditions_and_time():
@@ -83,7 +92,7 @@ def test_alerts_and_system_events_are_escaped():
         strategy="s",
         alert="<a>",
         exchange="e",
-        symbol="X",
+        symbol="<X>",
         timeframe=Timeframe.M1,
         candle_open_time_ms=0,
         price=1.0,
@@ -91,19 +100,26 @@ def test_alerts_and_system_events_are_escaped():
     )
     event = SystemEvent(kind="blind", subject="a&b", version=1, severity=Severity.ERROR, text="<x>", at_ms=0)
 
-    assert "1 &lt; 2" in alert_text(ENGLISH, alert)
-    assert "&lt;x&gt;" in system_text(ENGLISH, event)
-    assert html.unescape("a&amp;b") in plain_text(system_text(ENGLISH, event))
+    assert "1 &lt; 2" in alerts_text(ENGLISH, [alert])
+    assert "&lt;x&gt;" in system_text(ENGLISH, [event])
+    assert html.unescape("a&amp;b") in plain_text(system_text(ENGLISH, [event]))
 
 
-def test_button_data_fits_and_names_only_signals():
-    identity = a_signal().signal_id
-
-    assert len(chart_callback(identity).encode()) <= CALLBACK_BYTES_MAX
-    assert signal_of_chart_callback(chart_callback(identity)) == identity
-    assert [signal_of_chart_callback(data) for data in (None, "", "chart:", "chart:ABC", "chart_x", "x" * 64)] == [
+def test_button_data_fits_and_names_what_it_asks_for():
+    signal = a_signal()
+    keyboards = [
+        *(signal_keyboard(LANGUAGES[code], one) for code in LANGUAGES for one in (signal, closed(signal))),
+        chart_keyboard(signal),
+        market_keyboard("bybit-linear", "BTCUSDT"),
+    ]
+    for button in (button for keyboard in keyboards for row in keyboard for button in row):
+        assert len(button.data.encode()) <= CALLBACK_BYTES_MAX
+        assert press_of(button.data) is not None, button
+    assert press_of(chart_callback(signal.signal_id)).signal_id == signal.signal_id
+    assert [press_of(data) for data in (None, "", "chart:", "chart:ABC", "chart_x", "x" * 64, "tf:9m:" + "0" * 16)] == [
         None
-    ] * 6
+    ] * 7
+    assert market_keyboard("bybit-linear", "X" * 60) == (), "names too long for a button"
 
 
 @pytest.mark.parametrize(
@@ -116,3 +132,81 @@ def test_durations_have_two_units(span_ms, text):
 
 def test_a_rounded_zero_has_no_minus():
     assert signed_percent(-0.001) == "+0.00"
+
+
+def an_alert(name="ppo_signal_up", symbol="BTCUSDT", **values):
+    given = {"strategy": "scanner", "exchange": "bybit-linear", "timeframe": Timeframe.M15, "price": 60_000.0}
+    given |= {"candle_open_time_ms": 1_786_300_200_000, "price_decimals": 2, "values": {"ppo": 0.12345}}
+    return AlertRaised(alert=name, symbol=symbol, **(given | values))
+
+
+def test_several_alerts_of_a_pair_are_a_tree_under_one_headline():
+    alerts = [an_alert(side=Direction.LONG), an_alert("vwap_up", side=Direction.LONG, values={}), an_alert("zz_pivot")]
+    lines = plain_text(alerts_text(ENGLISH, alerts)).splitlines()
+
+    assert lines[0] == "🔔 BTCUSDT • 60000.00 · 2026-08-09 18:45 UTC"
+    assert lines[1] == "├➤ 🟢 ppo signal up 15m | ppo 0.1235"
+    assert lines[2] == "├➤ 🟢 vwap up 15m"
+    assert lines[3].startswith("└➤ 🔔 zz pivot")
+
+
+def test_what_does_not_fit_into_one_message_is_counted():
+    alerts = [an_alert(f"rule_{number}", text="<" * 300, values={}) for number in range(60)]
+    reports = [a_report(number, text="<" * 300) for number in range(60)]
+    for text in (alerts_text(ENGLISH, alerts), system_text(ENGLISH, reports), digest_text(ENGLISH, alerts, since_ms=0)):
+        assert utf16_length(plain_text(text)) <= TEXT_LENGTH_MAX
+        assert re.search(r"and \d+ more", text)
+
+
+def a_report(number=1, **values):
+    given = {"kind": "blind", "subject": f"ingestion#{number}", "version": number, "severity": Severity.WARNING}
+    return SystemEvent(**(given | {"text": "no data", "at_ms": 1_786_300_200_000 + number} | values))
+
+
+def test_reports_of_a_kind_are_told_together_the_loudest_first_and_the_newest_last():
+    text = plain_text(system_text(ENGLISH, [a_report(2, kind="seeing", severity=Severity.INFO), a_report(1)]))
+
+    assert text.splitlines()[0] == "⚠️ WARNING 2 reports since 2026-08-09 18:30 UTC"
+    assert text.index("ingestion#1") < text.index("seeing again")
+
+
+def test_the_bias_says_side_strength_regime_and_what_was_before():
+    bias = MacroBias(
+        base="BTC",
+        quote="USDT",
+        version=2,
+        direction=Direction.LONG,
+        confidence=85.0,
+        regime="risk_on",
+        components={"rsi": 61.0},
+        published_at_ms=0,
+        effective_from_ms=60_000,
+        expires_at_ms=14_400_000,
+    )
+    before = msgspec.structs.replace(bias, direction=Direction.SHORT, confidence=60.0, regime="risk_off")
+    text = plain_text(macro_text(ENGLISH, bias, binding=Direction.LONG, before=before))
+
+    assert "MACRO BTC/USDT" in text
+    assert "Regime: risk on (before: risk off)" in text
+    assert "up 85/100, strong" in text
+    assert "Before: down 60/100" in text
+    assert "rsi: 61" in text
+
+
+def test_a_chat_reads_its_own_language_and_time_zone():
+    voice = Voice(words=LANGUAGES["vi"], zone=ZoneInfo("Asia/Ho_Chi_Minh"))
+    text = signal_text(voice, closed(a_signal()))
+
+    assert "ĐÓNG LỆNH MUA" in text
+    assert "đã chạm chốt lời" in text.lower()
+    assert "2026-08-10 03:27 +07" in text
+
+
+@given(note=st.text(max_size=400), conditions=st.integers(0, 30), notes=st.integers(0, 10))
+def test_a_caption_keeps_telegrams_limit_and_always_the_signals_id(note, conditions, notes):
+    signal = closed(msgspec.structs.replace(a_signal(), conditions=a_signal().conditions[:1] * conditions))
+    for code in LANGUAGES:
+        voice = Voice(words=LANGUAGES[code])
+        text = signal_caption(voice, signal, notes=tuple((version, note) for version in range(notes)), repeats=1)
+        assert utf16_length(plain_text(text)) <= CAPTION_LENGTH_MAX
+        assert signal.signal_id in text

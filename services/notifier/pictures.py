@@ -1,0 +1,144 @@
+"""Pictures that join messages: text first, picture second, as an edit of the same message (editMessageMedia)."""
+
+from typing import Any, Final
+
+import msgspec
+
+from services.notifier.chats import Chats
+from services.notifier.composing import record_post
+from services.notifier.core.book import OutboxBook
+from services.notifier.core.outbox import Group
+from services.notifier.limits import SenderLimits
+from services.notifier.messengers.port import (
+    Messenger,
+    NotDeliveredError,
+    OutcomeUnknownError,
+    RefusedError,
+    RetryLaterError,
+)
+from shared.domain.outbox import Priority
+from shared.runtime.clock import Clock
+from shared.store.messages import MessageStore, message_write
+from shared.store.port import Store
+
+_TRIES_MAX: Final = 3
+_RETRY_MS: Final = 5_000
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """A chart for the living message of a signal. stage: entry or exit, as the chart shows it."""
+
+    chat: str
+    signal_id: str
+    stage: str
+    content: bytes
+    tries: int = 0
+    not_before_ms: int = 0
+
+    @property
+    def group(self) -> Group:
+        """What is on its way with it, so that no text of the same message is."""
+        return _PictureGroup(chat=self.chat, subject=self.signal_id, rows=())
+
+
+class _PictureGroup(Group, frozen=True, kw_only=True):
+    @property
+    def priority(self) -> Priority:
+        return Priority.INFORMATION
+
+
+class Pictures:
+    """Waiting pictures, the newest of each message; a kill forgets them, and the Chart button shows them all the same."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        messenger: Messenger,
+        chats: Chats,
+        book: OutboxBook,
+        clock: Clock,
+        limits: SenderLimits,
+        log: Any,
+    ) -> None:
+        self._store = store
+        self._messages = MessageStore(store)
+        self._messenger = messenger
+        self._chats = chats
+        self._book = book
+        self._clock = clock
+        self._limits = limits
+        self._log = log
+        self._waiting: dict[tuple[str, str], Picture] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many have not gone yet."""
+        return len(self._waiting)
+
+    def offer(self, picture: Picture) -> None:
+        """It goes when nothing more urgent does."""
+        self._waiting[picture.chat, picture.signal_id] = picture
+
+    def ready(self, now_ms: int) -> list[Picture]:
+        """What may go now, counted against the budget and marked as on its way; at most one per chat."""
+        found: dict[str, Picture] = {}
+        for picture in self._waiting.values():
+            if (
+                picture.chat not in found
+                and picture.not_before_ms <= now_ms
+                and self._book.is_idle(picture.chat, now_ms)
+            ):
+                found[picture.chat] = picture
+        for picture in found.values():
+            del self._waiting[picture.chat, picture.signal_id]
+            self._book.start(picture.group, now_ms)
+        return list(found.values())
+
+    def next_time_ms(self, now_ms: int) -> int | None:
+        """When to look again; None while none waits."""
+        times = [
+            max(picture.not_before_ms, self._book.budget.next_ms(picture.chat)) for picture in self._waiting.values()
+        ]
+        return min((time for time in times if time > now_ms), default=None)
+
+    async def show(self, picture: Picture, fence: int) -> None:
+        """Put it into its message and record that; a message that shows another stage meanwhile keeps what it shows."""
+        log = self._log.bind(chat=picture.chat, signal_id=picture.signal_id)
+        try:
+            stored = await self._messages.get(picture.chat, picture.signal_id)
+            record = stored.record
+            if record is None or picture.stage != stage_of(record.signal.exit is not None):
+                return
+            try:
+                await self._messenger.set_picture(record_post(self._chats, record), picture.content, record.message_id)
+            finally:
+                self._book.answered(picture.group, self._clock.wall_ms())
+            shown = msgspec.structs.replace(record, picture=picture.stage)
+            await self._store.write([message_write(shown, expected_revision=stored.revision, fence=fence)])
+            log.info("picture_shown", stage=picture.stage, bytes=len(picture.content))
+        except RetryLaterError as error:
+            rates = self._limits.rates
+            wait_ms = rates.wait_ms(error.seconds) if rates else round(error.seconds * 1000)
+            self._book.pause(picture.chat, self._clock.wall_ms() + wait_ms)
+            self._again(picture, wait_ms, str(error))
+        except (NotDeliveredError, OutcomeUnknownError) as error:  # an edit shows the same however often it is made
+            self._again(picture, _RETRY_MS, str(error))
+        except RefusedError as error:
+            log.warning("picture_refused", reason=str(error))
+        except Exception:  # the text is out; a picture must not stop what follows
+            log.exception("picture_failed")
+        finally:
+            self._book.finish(picture.group)
+
+    def _again(self, picture: Picture, wait_ms: int, reason: str) -> None:
+        if picture.tries + 1 >= _TRIES_MAX or (picture.chat, picture.signal_id) in self._waiting:
+            self._log.warning("picture_given_up", chat=picture.chat, signal_id=picture.signal_id, reason=reason)
+            return
+        later = self._clock.wall_ms() + wait_ms
+        self.offer(msgspec.structs.replace(picture, tries=picture.tries + 1, not_before_ms=later))
+
+
+def stage_of(closed: bool) -> str:  # noqa: FBT001 - reads as what it is
+    """Which picture a message carries."""
+    return "exit" if closed else "entry"
