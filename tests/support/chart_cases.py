@@ -32,6 +32,7 @@ def chart_cases() -> dict[str, ChartModel]:
         "flat_market": _flat_market(),
         "strange_symbol_and_conditions": _strange_symbol(),
         "clouds_curves_two_panes": _clouds_and_panes(),
+        "bollinger_light": _bollinger(),
         "market_with_holes_light": _market_with_holes(),
     }
 
@@ -148,6 +149,14 @@ def _clouds_and_panes() -> ChartModel:
         lines=(Line(name="EMA 9", values=fast, colour="second"), Line(name="EMA 21", values=slow, colour="third")),
         panes=(pane, *model.panes),
     )
+
+
+def _bollinger() -> ChartModel:
+    candles = some_candles(count=150, seed=12)
+    signal = renamed(
+        a_signal(entry_price=candles[119].close, side=Direction.LONG), strategy="bollinger", trigger="bollinger"
+    )
+    return build_chart_model(signal, candles, parameters={"window": 20, "deviations": 2.0}, look=LIGHT)
 
 
 def _market_with_holes() -> ChartModel:

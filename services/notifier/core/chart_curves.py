@@ -1,7 +1,6 @@
-"""Makers of curves and panes, each from columns of candles and a Decision's parameters. NumPy only, no kernel is loaded."""
+"""Columns of candles, and what makers of curves and panes (chart_makers) share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 import msgspec
 import numpy as np
@@ -9,7 +8,6 @@ import numpy.typing as npt
 
 from services.notifier.core.chart_values import Cloud, Column, Line, Pane, Tick
 from shared.domain.candles import Candle
-from shared.indicators.plain import wilder_rsi
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,32 +54,25 @@ def number(parameters: Mapping[str, object], name: str, default: float) -> float
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
 
 
-def rsi(period: str = "rsi_period", low: str = "", high: str = "") -> Maker:
-    """A pane with Wilder's RSI between two thresholds; arguments name the strategy's parameters (14, 30 and 70 without)."""
+def curve(columns: Columns, values: FloatArray, name: str, colour: str, *, dashed: bool = False) -> Line:
+    """The shown part of a series as a curve."""
+    return Line(name=name, values=columns.column(values), colour=colour, dashed=dashed)
 
-    def make(columns: Columns, parameters: Mapping[str, object]) -> Sequence[Pane]:
-        length = round(number(parameters, period, _RSI_PERIOD))
-        bounds = (number(parameters, low, 30.0), number(parameters, high, 70.0))
-        values = columns.column(wilder_rsi(columns.close, length))
-        pane = Pane(
-            title=f"RSI {length}",
-            low=0.0,
-            high=100.0,
-            lines=(Line(name="", values=values, colour="first"),),
-            thresholds=bounds,
-            band=bounds,
-            ticks=tuple(Tick(bound, f"{bound:g}") for bound in bounds),
-            last=last_of(values),
-        )
-        return [pane]
 
-    return make
+def fitted(*series: Column, zero: bool = False) -> tuple[float, float]:
+    """An axis around the values with some air; around zero in equal parts if wished; -1..1 where there are none."""
+    known = [value for values in series for value in values if value is not None]
+    if not known:
+        return -1.0, 1.0
+    low, high = min(known), max(known)
+    if zero:
+        high = max(abs(low), abs(high))
+        low = -high
+    air = (high - low) * 0.12 or abs(high) * 0.01 or 1.0
+    return low - air, high + air
 
 
 def last_of(values: Column, text: str = "{:.1f}") -> Tick | None:
     """The newest value as a tick; None where there is none."""
     value = values[-1] if values else None
     return None if value is None else Tick(value, text.format(value))
-
-
-_RSI_PERIOD: Final = 14

@@ -99,7 +99,7 @@ def build_chart_model(
     model = _model(shown, view, signal_levels(signal, words), signal.price_decimals, left, right, look)
     return msgspec.structs.replace(
         model,
-        subtitle=_clip(" · ".join(part for part in (signal.strategy, signal.trigger, signal.exchange) if part)),
+        subtitle=_clip(" · ".join(_named_parts(signal))),
         badge=f"▲ {words.long}" if signal.side is Direction.LONG else f"▼ {words.short}",
         result=_result(signal, words),
         footer=signal.signal_id if own else f"{signal.signal_id} ({signal.timeframe.value})",
@@ -221,6 +221,12 @@ def _holes(shown: Sequence[Candle]) -> tuple[int, ...]:
 def _decimals(candles: Sequence[Candle]) -> int:
     """As many decimals as the closes were printed with."""
     return max(len(plain_text(candle.close).partition(".")[2]) for candle in candles)
+
+
+def _named_parts(signal: Signal) -> list[str]:
+    """Strategy, trigger and exchange; a trigger that only repeats the strategy is left out."""
+    trigger = "" if signal.trigger == signal.strategy else signal.trigger
+    return [part for part in (signal.strategy, trigger, signal.exchange) if part]
 
 
 def _result(signal: Signal, words: ChartWords) -> str:

@@ -1,6 +1,6 @@
 """Which curves and panes a strategy's chart shows: one entry per strategy in VIEWS, the Decision's conditions otherwise.
 
-An entry names makers from chart_curves; each reads the columns and the Decision's own parameters, so that the chart shows
+An entry names makers from chart_makers; each reads the columns and the Decision's own parameters, so that the chart shows
 the figures the strategy saw. To give a new strategy its panes, add one line to VIEWS (docs/charts.md).
 """
 
@@ -9,8 +9,22 @@ from typing import Final
 
 import msgspec
 
-from services.notifier.core.chart_curves import Columns, Maker, rsi
+from services.notifier.core.chart_curves import Columns, Maker
 from services.notifier.core.chart_layout import PANES_MAX
+from services.notifier.core.chart_makers import (
+    adx,
+    atr_share,
+    bollinger,
+    cirrus_cloud,
+    donchian,
+    macd,
+    mmh,
+    moving_averages,
+    ppo,
+    rsi,
+    supertrend,
+    vwap,
+)
 from services.notifier.core.chart_values import Cloud, Line, Pane, Row
 from services.notifier.core.chart_words import ChartWords
 from shared.domain.decisions import Condition
@@ -28,7 +42,18 @@ class View(msgspec.Struct, frozen=True):
 
 
 VIEWS: Final[dict[str, tuple[Maker, ...]]] = {
-    "rsi_divergence": (rsi(period="rsi_period", low="oversold", high="overbought"),),
+    "rsi_divergence": (rsi(),),
+    "rsi_momentum": (rsi(period="period"),),
+    "macd_adx": (macd(8, 24, 9), adx()),
+    "macd_unified": (cirrus_cloud(), vwap(), moving_averages(("rma_period", 50), kind="RMA"), ppo(), mmh()),
+    "ema_cross": (moving_averages(("fast", 9), ("slow", 21)),),
+    "ema_atr": (moving_averages(("fast", 12), ("slow", 26)), atr_share()),
+    "bollinger": (bollinger(),),
+    "reversal": (bollinger(), rsi()),
+    "continuation": (moving_averages(("sma_period", 20), kind="SMA"), atr_share()),
+    "donchian": (donchian(),),
+    "supertrend": (supertrend(),),
+    "mtf_score": (moving_averages(("ema_fast", 20), ("ema_slow", 50)), macd(), rsi()),
 }
 MARKET_VIEW: Final[tuple[Maker, ...]] = (rsi(),)  # a chart without a signal
 

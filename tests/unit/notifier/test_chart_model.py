@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.notifier.chart_drawing import draw_chart
 from services.notifier.core.chart_axis import price_range, round_ticks, spread, time_ticks
 from services.notifier.core.chart_layout import LABEL_HEIGHT, layout, price_height
 from services.notifier.core.chart_model import (
@@ -18,10 +19,13 @@ from services.notifier.core.chart_model import (
     build_market_model,
     window_revisions,
 )
+from services.notifier.core.chart_panes import VIEWS
 from shared.domain.decisions import WindowRecord
 from shared.domain.errors import InvalidValueError
 from shared.domain.signals import ExitReason
 from shared.domain.timeframe import Timeframe
+from shared.indicators.plain import ema
+from shared.strategies.registry import STRATEGIES
 from tests.support.chart_cases import STRANGE_SYMBOL, chart_cases
 from tests.support.signals import FIRST_OPEN_MS, a_signal, closed, some_candles
 
@@ -153,6 +157,36 @@ def test_a_strategy_without_an_entry_shows_its_conditions():
 
     assert [row.passed for row in pane.rows] == [True, True, False]
     assert pane.rows[0].text == "rsi  24.1  (25)"
+
+
+@pytest.mark.parametrize("count", [1, 2, 30, 120, 300])
+@pytest.mark.parametrize("strategy", VIEWS)
+def test_every_strategys_view_is_made_of_as_many_values_as_bars(strategy, count):
+    candles = some_candles(count=count)
+    signal = a_signal(entry_price=candles[-1].close, candle_open_time_ms=candles[-1].open_time_ms)
+    model = build_chart_model(signal, candles, kind=strategy)
+    curves = [*model.lines, *(line for pane in model.panes for line in pane.lines)]
+
+    assert all(len(line.values) == len(model.close) for line in curves)
+    assert all(len(cloud.upper) == len(cloud.lower) == len(model.close) for cloud in model.clouds)
+    assert all(pane.low < pane.high and len(pane.bars) in {0, len(model.close)} for pane in model.panes)
+    assert len(model.panes) <= 2
+    assert draw_chart(model)
+
+
+def test_every_strategy_has_a_view_but_those_that_show_conditions():
+    assert set(STRATEGIES) - set(VIEWS) <= {"manager"}
+
+
+def test_the_curves_are_those_of_the_decisions_parameters():
+    candles = some_candles()
+    signal = a_signal(entry_price=candles[-1].close)
+    model = build_chart_model(signal, candles, kind="ema_cross", parameters={"fast": 5, "slow": 50})
+
+    assert [line.name for line in model.lines] == ["EMA 5", "EMA 50"]
+    closes = np.array([candle.close for candle in candles])
+    assert model.lines[0].values[-1] == ema(closes, 5)[-1]
+    assert model.lines[1].values[:49] == (None,) * 49
 
 
 def test_a_long_name_is_cut_and_taken_literally():
