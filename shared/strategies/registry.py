@@ -10,6 +10,7 @@ from shared.strategies.base import Strategy
 
 STRATEGIES: Final[dict[str, str]] = {  # name: module and class
     "rsi_divergence": "rsi_divergence:RsiDivergence",
+    "macd_unified": "macd_unified:MacdUnified",
     "macd_adx": "macd_adx:MacdAdx",
     "continuation": "continuation:Continuation",
     "reversal": "reversal:Reversal",

@@ -132,6 +132,81 @@ def mtf_score(windows):
     return Said(acts(score >= 60, score <= 40), {"score": score}, score)
 
 
+LEVELS = {"P": 0.0, "R1": 0.382, "R2": 0.618, "R3": 1.0, "S1": -0.382, "S2": -0.618, "S3": -1.0}
+
+
+def pivot_levels(w, day):
+    """Levels of the day before the candle's; none where it is absent or the close too far from it."""
+    before = (w["t"][-1] // 86_400_000 - 1) * 86_400_000
+    if before not in day["t"]:
+        return {}
+    i = day["t"].index(before)
+    high, low, close = day["h"][i], day["l"][i], day["c"][i]
+    half = (high - low) / 2
+    if not low - half <= w["c"][-1] <= high + half:
+        return {}
+    return {name: (high + low + close) / 3 + share * (high - low) for name, share in LEVELS.items()}
+
+
+def macd_unified(w, five, day):
+    """Which of the 24 alerts hold, and which let go, on the last 15m candle."""
+    line, signal, _ = slow.ppo(w["c"], 7, 16, 5)
+    rsi = slow.smooth_rsi(w["c"], 21, 5, 0.01, 0.1, 5)
+    vwap = slow.vwap_daily(w["t"], w["h"], w["l"], w["c"], w["v"])
+    m = slow.mmh(w["c"], 144, 0.9)
+    cloud = slow.cirrus_cloud(w["c"], 22, 9, 15, 5)[2][-1]
+    close, before, opened = w["c"][-1], w["c"][-2], w["o"][-1]
+    span = w["h"][-1] - w["l"][-1]
+    slow_15, slow_5 = slow.rma(w["c"], 50)[-1], slow.rma(five["c"], 200)[-1]
+    doji = span <= 1e-9
+    buy = slow_15 < close and slow_5 < five["c"][-1] and m[-1] > 0 and cloud > 0 and close > opened
+    buy = not doji and buy and (w["h"][-1] - close) / span < 0.2
+    sell = slow_15 > close and slow_5 > five["c"][-1] and m[-1] < 0 and cloud < 0 and close < opened
+    sell = not doji and sell and (close - w["l"][-1]) / span < 0.2
+    p, q = line[-1], line[-2]
+    holds = {
+        "ppo_signal_up": buy and q <= signal[-2] and p > signal[-1] and p < 0.2,
+        "ppo_signal_down": sell and q >= signal[-2] and p < signal[-1] and p > -0.2,
+        "ppo_zero_up": buy and q <= 0 < p,
+        "ppo_zero_down": sell and q >= 0 > p,
+        "ppo_011_up": buy and q <= 0.11 < p,
+        "ppo_011_down": sell and q >= -0.11 > p,
+        "rsi_50_up": buy and rsi[-2] <= 50 < rsi[-1] and p < 0.3,
+        "rsi_50_down": sell and rsi[-2] >= 50 > rsi[-1] and p > -0.3,
+        "vwap_up": buy and before <= vwap[-2] and close > vwap[-1],
+        "vwap_down": sell and before >= vwap[-2] and close < vwap[-1],
+        "mmh_buy": buy and m[-1] > 0 and m[-4] > m[-3] > m[-2] and m[-1] > m[-2],
+        "mmh_sell": sell and m[-1] < 0 and m[-4] < m[-3] < m[-2] and m[-1] < m[-2],
+    }
+    resets = {
+        "ppo_signal_up": p <= signal[-1],
+        "ppo_signal_down": p >= signal[-1],
+        "ppo_zero_up": p <= 0 or not buy,
+        "ppo_zero_down": p >= 0 or not sell,
+        "ppo_011_up": p <= 0.11 or not buy,
+        "ppo_011_down": p >= -0.11 or not sell,
+        "rsi_50_up": rsi[-1] <= 50 or not buy or p >= 0.3,
+        "rsi_50_down": rsi[-1] >= 50 or not sell or p <= -0.3,
+        "vwap_up": close <= vwap[-1] or not buy,
+        "vwap_down": close >= vwap[-1] or not sell,
+        "mmh_buy": m[-1] <= m[-2],
+        "mmh_sell": m[-1] >= m[-2],
+    }
+    for name, level in pivot_levels(w, day).items():
+        near = abs(close - level) / level <= 0.005
+        if name != "R3":
+            holds[f"pivot_up_{name}"] = buy and before <= level < close and near
+            resets[f"pivot_up_{name}"] = close <= level
+        if name != "S3":
+            holds[f"pivot_down_{name}"] = sell and before >= level > close and near
+            resets[f"pivot_down_{name}"] = close >= level
+    if doji or abs(close / before - 1) > 0.5:
+        holds, resets = {}, {}
+    found = {key for key, value in holds.items() if value}, {key for key, value in resets.items() if value}
+    values = {"mmh_above_zero": m[-1], "ppo_zero_up": p, "rsi_50_up": rsi[-1], "close_above_rma50": close}
+    return Said(NONE, values, holds=found[0], extra={"resets": found[1], "gates": (buy, sell), "vwap": vwap[-1]})
+
+
 ONE_WINDOW = {
     "ema_cross": ema_cross,
     "rsi_momentum": rsi_momentum,
