@@ -179,6 +179,7 @@ def replay(
     strategy: Annotated[list[str] | None, typer.Option(help="Only these strategies of the configuration.")] = None,
     timeframes: Annotated[str, typer.Option(help="Candles to write, e.g. 1m,5m; all by default.")] = "",
     config: Annotated[Path, typer.Option(help="Configuration.", envvar="TRACKER_CONFIG")] = Path("config/tracker.yaml"),
+    bias: Annotated[Path | None, typer.Option(help="Macro biases in force, as `cst macro` writes them.")] = None,
 ) -> None:
     """Run the services' own cores over a recorded tape: candles, decisions, signals and messages as files."""
     from cli.supervisor.plan import use_kernel_cache
@@ -193,6 +194,7 @@ def replay(
         strategy_names=strategy or [],
         timeframes=timeframes,
         config_file=config,
+        bias_file=bias,
     )
 
 
@@ -227,6 +229,21 @@ def chart(
         look=make_look(theme, scale, language, zone),
     )
     print(run_chart(request))
+
+
+@app.command("macro")
+def macro(
+    candles: Annotated[Path, typer.Option(help="CSV or CSV.gz of candles of 15m at most (Binance, Bybit, Kraken).")],
+    out: Annotated[Path, typer.Option(help="Folder to write to; created when absent.")],
+    dxy: Annotated[Path | None, typer.Option(help="Daily closes of DXY: CSV with Date and Close, or JSON.")] = None,
+    dominance: Annotated[Path | None, typer.Option(help="Daily BTC dominance in percent: JSON or CSV.")] = None,
+    fomc: Annotated[Path | None, typer.Option(help="Decision days: YAML or CSV.")] = None,
+    pair: Annotated[str | None, typer.Option(help="BASE/QUOTE; else as the candle file's name says.")] = None,
+) -> None:
+    """Run the macro engine's rules over history: biases for `cst replay --bias`, regimes by day, a picture."""
+    from cli.macro.command import MacroFiles, run_macro
+
+    run_macro(MacroFiles(candles=candles, dxy=dxy, dominance=dominance, fomc=fomc), out, pair_name=pair)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.replay.batches import BatchMaker
+from cli.replay.biases import load_biases
 from cli.replay.driver import Pipeline
 from cli.replay.kernel import NUMBER
 from cli.replay.outputs import Outputs, peak_rss_mb
@@ -21,6 +22,7 @@ from cli.replay.refusals import refused_trades
 from cli.replay.screen import TimeLimits
 from services.logic_engine.configured import active_strategies
 from services.logic_engine.core.active import ActiveStrategy
+from shared.domain.bias import MacroBias
 from shared.domain.checks import check_name
 from shared.domain.errors import PermanentError
 from shared.domain.timeframe import Timeframe
@@ -37,22 +39,25 @@ def run_replay(
     strategy_names: Sequence[str],
     timeframes: str,
     config_file: Path,
+    bias_file: Path | None = None,
     limits: TimeLimits | None = None,
 ) -> dict[str, Any]:
     """Replay the tape and write the results; returns the summary. Every fault is a PermanentError of one line.
 
-    limits: which times of a row are believed. What is refused stands in refused.jsonl, everything else goes on.
+    bias_file: the macro biases in force; without one none is. limits: which times of a row are believed. What is refused stands in refused.jsonl, everything else goes on.
     """
     check_name(exchange, "exchange", "--exchange")
     strategies = _strategies(load_config(config_file), strategy_names)
-    wanted = _timeframes(timeframes)
+    wanted, biases = _timeframes(timeframes), load_biases(bias_file)
     _make_folder(out)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(50)
     )  # results speak; refusals are in a file
     gc.disable()  # a replay makes millions of small values and no cycles: looking for some costs a fifth of its time
     try:
-        return _read_until_ids_fit(trades, limits, lambda reader: _replay(reader, exchange, out, strategies, wanted))
+        return _read_until_ids_fit(
+            trades, limits, lambda reader: _replay(reader, exchange, out, strategies, wanted, biases)
+        )
     finally:
         gc.enable()
 
@@ -105,10 +110,11 @@ async def _replay(
     out: Path,
     strategies: tuple[ActiveStrategy, ...],
     timeframes: tuple[Timeframe, ...],
+    biases: Sequence[MacroBias],
 ) -> dict[str, Any]:
     trades = reader.path
     maker = BatchMaker(reader, exchange)
-    pipeline = Pipeline(strategies)
+    pipeline = Pipeline(strategies, biases)
     begin = time.perf_counter()
     with _progress(trades) as progress:
         await pipeline.run(maker, _bar(progress, reader, maker, trades))

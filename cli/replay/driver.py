@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from cli.replay.batches import BatchMaker
+from cli.replay.biases import BiasFeed
 from services.aggregator.core.limits import REPLAY_LIMITS
 from services.aggregator.handlers import Aggregator
 from services.logic_engine.core.active import ActiveStrategy
@@ -18,6 +19,7 @@ from services.notifier.messengers.recording import RecordingMessenger
 from services.notifier.notifier import Notifier
 from shared.bus.memory import MemoryBus
 from shared.bus.port import DeadLetter
+from shared.domain.bias import MacroBias
 from shared.domain.decisions import Decision
 from shared.domain.events import CandleCorrected, CandlesClosed
 from shared.domain.signals import Signal
@@ -36,7 +38,7 @@ _REFUSED_MAX: Final = 10_000_000
 class Pipeline:
     """The services of one replay. `seconds` holds the time spent by stage."""
 
-    def __init__(self, strategies: Sequence[ActiveStrategy]) -> None:
+    def __init__(self, strategies: Sequence[ActiveStrategy], biases: Sequence[MacroBias] = ()) -> None:
         topology = load_topology()
         self.clock = EventClock()
         self.store = MemoryStore(topology, self.clock)
@@ -44,6 +46,7 @@ class Pipeline:
         self._trades = [item.name for item in topology.subscriptions if item.name.startswith(_AGGREGATOR)]
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.messenger = RecordingMessenger(now_ms=self.clock.market_ms, find_decision=self._decision_of)
+        self._biases = BiasFeed(biases)
         self._decisions = DecisionStore(self.store)
         self._aggregator = Aggregator(store=self.store, bus=self.bus, limits=REPLAY_LIMITS)
         self._engine = LogicEngine(store=self.store, bus=self.bus, clock=self.clock, strategies=strategies)
@@ -72,11 +75,13 @@ class Pipeline:
                 self.clock.now_ms = watermark_ms + maker.lateness_ms
                 with self._timed("aggregate"):
                     await self._aggregator.close_minutes(before_ms=watermark_ms)
+                await self._engine.handle_bias(self._biases.due(self.clock.now_ms))
                 await self._pump()
             on_batch()
         if maker.trade_count:
             with self._timed("aggregate"):
                 await self._aggregator.finish(maker.last_minute_ms)
+            await self._engine.handle_bias(self._biases.due())
             await self._pump()
 
     async def refused(self) -> list[DeadLetter]:

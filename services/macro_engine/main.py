@@ -22,7 +22,7 @@ from services.macro_engine.settings import Settings
 from services.macro_engine.sources import RegimeSources
 from shared.domain.errors import PermanentError, TransientError
 from shared.domain.pairs import base_and_quote
-from shared.exchanges.kraken.instruments import common_asset
+from shared.exchanges.kraken.instruments import common_asset, common_symbol
 from shared.exchanges.kraken.rest import KrakenRest
 from shared.runtime.config import TrackerConfig, load_config
 from shared.runtime.consumer import wait_or_stop
@@ -109,8 +109,8 @@ async def _engine(context: Context) -> AsyncIterator[MacroEngine]:
 
 def pairs_of(config: TrackerConfig) -> list[Pair]:
     """The (base, quote) of every symbol of the configuration, each once; symbols without a known quote have no bias."""
-    found = (base_and_quote(symbol) for venue in config.venues.values() for symbol in venue.symbols)
-    return list(dict.fromkeys(Pair(common_asset(base), common_asset(quote)) for base, quote in found if quote))
+    found = (base_and_quote(common_symbol(symbol)) for venue in config.venues.values() for symbol in venue.symbols)
+    return list(dict.fromkeys(Pair(base, common_asset(quote)) for base, quote in found if quote))
 
 
 async def start(context: Context) -> None:

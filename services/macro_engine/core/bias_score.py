@@ -20,17 +20,17 @@ else is missing: volume and one of rsi_slope or distance may go, not rsi_zone wi
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from services.macro_engine.core.candles import CLOSE, OPEN, VOLUME, Candles, FloatArray
 from shared.domain.bias import Direction
 from shared.domain.errors import InvalidValueError
 from shared.domain.timeframe import Timeframe
-from shared.indicators.plain import wilder_rsi
+from shared.indicators.plain import ema, volume_zscore, wilder_rsi
 
 # Windows have fixed lengths, so that a recursion starts at the same candle whoever computes it.
 WINDOW_15M: Final = 240
 WINDOW_4H: Final = 80
+SEED: Final = "first"  # a window's first close begins its averages
 EMA_4H: Final = 20
 EMA_15M: Final = 10
 RSI_PERIOD: Final = 14
@@ -96,36 +96,21 @@ def score_bias(fifteen: Candles, four_hours: Candles, *, candle_decides: bool) -
     return BiasScore(direction=Direction.NEUTRAL, confidence=0.0, components=measured)
 
 
-def ema(values: FloatArray, window: int) -> float:
-    """The newest exponential mean, alpha = 2 / (window + 1), begun with the first value."""
-    alpha = 2.0 / (window + 1)
-    mean, *rest = values.tolist()
-    for value in rest:
-        mean += alpha * (value - mean)
-    return float(mean)
-
-
 def _measure(fifteen: FloatArray, four_hours: FloatArray) -> _Values:
     closes = fifteen[:, CLOSE]
     close = float(closes[-1])
-    rsi = wilder_rsi(np.ascontiguousarray(closes), RSI_PERIOD)
-    ema10 = ema(closes, EMA_15M)
+    rsi = wilder_rsi(closes, RSI_PERIOD)
+    ema10 = float(ema(closes, EMA_15M, SEED)[-1])
     return _Values(
         close=close,
-        ema20_4h=ema(four_hours[:, CLOSE], EMA_4H),
+        ema20_4h=float(ema(four_hours[:, CLOSE], EMA_4H, SEED)[-1]),
         ema10_15m=ema10,
         rsi14=float(rsi[-1]),
         rsi_slope=float(rsi[-1] - rsi[-RSI_SLOPE_VALUES]) / (RSI_SLOPE_VALUES - 1),
-        volume_z=_z_score(fifteen[-VOLUME_VALUES:, VOLUME]),
+        volume_z=float(volume_zscore(fifteen[-VOLUME_VALUES:, VOLUME], VOLUME_VALUES)[-1]),
         distance_pct=abs(close / ema10 - 1.0) * 100.0,
         body=close - float(fifteen[-1, OPEN]),
     )
-
-
-def _z_score(volumes: FloatArray) -> float:
-    """How many sample deviations the newest value lies above the mean of all, itself included; 0 where all are equal."""
-    deviation = float(np.std(volumes, ddof=1))
-    return (float(volumes[-1]) - float(np.mean(volumes))) / deviation if deviation > 0 else 0.0
 
 
 def _holds(values: _Values, sign: float) -> dict[str, bool]:

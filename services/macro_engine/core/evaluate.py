@@ -63,5 +63,7 @@ def _check_against_five(fifteen: Candles, five: Candles) -> None:
                 raise InvalidValueError(f"stale: the 5m candles of the 15m one at {int(row[TIME])} are missing")
             continue
         made = (parts[:, HIGH].max(), parts[:, LOW].min(), parts[-1, CLOSE])
-        if not np.allclose(made, row[[HIGH, LOW, CLOSE]], rtol=_TOLERANCE, atol=0):
+        if any(
+            abs(ours - theirs) > _TOLERANCE * theirs for ours, theirs in zip(made, row[[HIGH, LOW, CLOSE]], strict=True)
+        ):
             raise InvalidValueError(f"contradiction: the 15m candle at {int(row[TIME])} is not what its 5m ones make")

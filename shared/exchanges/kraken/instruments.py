@@ -55,3 +55,9 @@ class PairInfo(msgspec.Struct, frozen=True):
 def common_asset(name: str) -> str:
     """The name other venues use: XBT -> BTC."""
     return ASSETS.get(name, name)
+
+
+def common_symbol(symbol: str) -> str:
+    """The symbol with its base as others call it: XBTUSD -> BTCUSD."""
+    found = next((name for name in ASSETS if symbol.startswith(name)), "")
+    return common_asset(found) + symbol.removeprefix(found) if found else symbol

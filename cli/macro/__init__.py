@@ -1,0 +1,1 @@
+"""`cst macro`: the macro engine's rules over history."""
