@@ -70,7 +70,7 @@ class IndicatorPane(PaneBox):
         self._band.set_height(high - low)
         self._thresholds.set_segments([((x[0], at), (x[1], at)) for at in pane.thresholds])
         self.title(pane.title, pane.lines)
-        self._show_last(model, pane)
+        self._show_told(model, pane)
         self._show_rows(pane)
 
     def _show_bars(self, values: FloatArray) -> None:
@@ -80,15 +80,15 @@ class IndicatorPane(PaneBox):
             self._bars.set_verts(bars_between(np.zeros(len(values)), values)[known])
             self._bars.set_facecolor(rgba(self.theme.up, self.theme.down, values[known] >= 0))
 
-    def _show_last(self, model: ChartModel, pane: Pane) -> None:
-        if pane.last is None or not pane.lines:
+    def _show_told(self, model: ChartModel, pane: Pane) -> None:
+        if pane.told is None or not pane.lines:
             self._dot.set_data([], [])
             return
         colour = self.theme.of(pane.lines[0].colour)
-        self._dot.set_data([len(model.close) - 1], [pane.last.at])
+        self._dot.set_data([model.decision_bar], [pane.told.at])
         self._dot.set_color(colour)
-        y = min(max(self.y_of(pane.last.at), self.box.top + 9), self.box.bottom - 9)
-        self.texts.put(self.box.right + LABEL_GAP, y, pane.last.text, size=LABEL_SIZE, colour=colour, bold=True)
+        y = min(max(self.y_of(pane.told.at), self.box.top + 9), self.box.bottom - 9)
+        self.texts.put(self.box.right + LABEL_GAP, y, pane.told.text, size=LABEL_SIZE, colour=colour, bold=True)
 
     def _show_rows(self, pane: Pane) -> None:
         for number, row in enumerate(pane.rows):

@@ -8,13 +8,15 @@ import pytest
 from services.notifier.charts import ChartService, ChartUnavailableError
 from services.notifier.core.chart_model import ChartModel
 from shared.domain.candles import Candle
+from shared.domain.decisions import Action
 from shared.domain.events import SignalClosed, SignalOpened
 from shared.domain.signals import ExitReason
 from shared.domain.timeframe import Timeframe
 from shared.store.candles import CandleStore, candle_table
+from shared.store.decisions import DecisionStore
 from shared.store.port import key_of
 from tests.support.notifier import CHAT, NotifierBench, notifier_bench
-from tests.support.signals import closed
+from tests.support.signals import a_decision, closed, some_candles
 from tests.support.telegram_server import FaultRule, TelegramServer
 
 
@@ -79,6 +81,87 @@ async def test_a_window_that_is_not_the_recorded_one_is_not_drawn(bench):
     await CandleStore(bench.store).save([other], fence=None)
     with pytest.raises(ChartUnavailableError, match="not those of the decision"):
         await charts_of(bench, RecordingPool()).picture(changed)
+
+
+async def test_what_followed_the_entry_is_shown_up_to_a_little_after_the_exit(bench):
+    signal = await bench.a_stored_signal()
+    seen = await stored_candles(bench)
+    later = some_candles(count=170)[120:]
+    await CandleStore(bench.store).save(later, fence=None)
+    pool = RecordingPool()
+
+    await charts_of(bench, pool).picture(closed(signal, minutes=23))
+
+    [model] = pool.models
+    assert model.open_time_ms[-1] == signal.opened_at_ms + (23 + 2) * 60_000
+    assert model.high[: model.decision_bar + 1] == tuple(c.high for c in seen[-model.decision_bar - 1 :])
+
+
+async def test_the_bias_of_each_candles_own_decision_is_shown(bench):
+    signal = await bench.a_stored_signal()
+    candles = await stored_candles(bench)
+    bias = "SHORT 85 (binding, version 2)"
+    others = [
+        msgspec.structs.replace(
+            a_decision(signal, candles), open_time_ms=candle.open_time_ms, bias=bias, action=Action.NONE
+        )
+        for candle in candles[50:119]
+    ]
+    await DecisionStore(bench.store).save_first(others, fence=None)
+    pool = RecordingPool()
+
+    await charts_of(bench, pool).picture(signal)
+
+    spans = [(span.first, span.last, span.kind, span.binding) for span in pool.models[0].bias_spans]
+    assert spans == [(50, 118, "short", True), (119, 119, "none", False)]
+
+
+async def test_another_timeframe_shows_what_had_closed_and_what_followed(bench):
+    signal = await bench.a_stored_signal()
+    hour = Timeframe.H1.duration_ms
+    first = Timeframe.H1.open_time_ms(signal.opened_at_ms) - 50 * hour
+    hours = [
+        msgspec.structs.replace(candle, timeframe=Timeframe.H1, open_time_ms=first + bar * hour)
+        for bar, candle in enumerate(some_candles(count=54))
+    ]
+    await CandleStore(bench.store).save(hours, fence=None)
+    pool = RecordingPool()
+    charts = charts_of(bench, pool)
+
+    await charts.picture(signal, timeframe=Timeframe.H1)
+
+    [model] = pool.models
+    assert (model.timeframe, len(model.close)) == ("1h", 54)
+    assert model.decision_bar == 49
+    assert {level.kind for level in model.levels} == {"entry", "take_profit", "stop_loss"}
+    with pytest.raises(ChartUnavailableError, match="no 4h candles of BTCUSDT"):
+        await charts.picture(signal, timeframe=Timeframe.H4)
+
+
+async def test_a_market_is_shown_without_a_signal_and_without_what_closed_later(bench):
+    await bench.a_stored_signal()
+    candles = await stored_candles(bench)
+    pool = RecordingPool()
+    before_ms = candles[100].open_time_ms + 59_999
+
+    picture = await charts_of(bench, pool).market_picture("bybit-linear", "BTCUSDT", Timeframe.M1, before_ms=before_ms)
+
+    [model] = pool.models
+    assert picture == model.digest.encode()
+    assert model.open_time_ms[-1] == candles[99].open_time_ms
+    assert [level.kind for level in model.levels] == ["last"]
+    with pytest.raises(ChartUnavailableError, match="no 1m candles of NOPEUSDT"):
+        await charts_of(bench, pool).market_picture("bybit-linear", "NOPEUSDT", Timeframe.M1, before_ms=before_ms)
+
+
+async def test_a_strategy_under_a_name_of_its_own_keeps_its_panes(bench):
+    signal = await bench.a_stored_signal()
+    pool = RecordingPool()
+    named = ChartService(store=bench.store, cache=None, pool=pool, log=bench.log, kinds={"rsi_divergence": "macd_adx"})
+
+    await named.picture(signal)
+
+    assert [pane.title for pane in pool.models[0].panes] == ["MACD 8/24/9", "ADX 14"]
 
 
 async def test_one_picture_is_drawn_once_however_often_it_is_asked_for(bench):

@@ -141,7 +141,7 @@ def _clouds_and_panes() -> ChartModel:
         ),
         bars=(None, *(value * 0.6 for value in wave[1:])),
         ticks=(Tick(0.0, "0"),),
-        last=Tick(wave[-1], f"{wave[-1]:.2f}"),
+        told=Tick(wave[-1], f"{wave[-1]:.2f}"),
     )
     return msgspec.structs.replace(
         _laid_out_for_two(model),

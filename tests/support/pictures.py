@@ -57,8 +57,9 @@ def save_comparison(approved: Image.Image, drawn: Image.Image, file: Path) -> No
     """Approved, drawn, and where they differ (white on black), side by side."""
     size = drawn.size
     approved = approved.convert("RGB").resize(size)
-    apart = np.sqrt(((lab(approved) - lab(drawn)) ** 2).sum(axis=2))
-    difference = Image.fromarray(np.minimum(apart * 5, 255).astype(np.uint8)).convert("RGB")
+    apart = np.sqrt(((lab(_reduced(approved)) - lab(_reduced(drawn))) ** 2).sum(axis=2))
+    reduced = Image.fromarray(np.minimum(apart * 12, 255).astype(np.uint8)).convert("RGB")
+    difference = reduced.resize(size, Image.Resampling.NEAREST)
     sheet = Image.new("RGB", (size[0] * 3, size[1]))
     for place, part in enumerate((approved, drawn, difference)):
         sheet.paste(part, (place * size[0], 0))

@@ -13,7 +13,10 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Columns(msgspec.Struct, frozen=True, kw_only=True):
-    """All candles at hand as float64 of shape (n,), oldest first; curves are computed over all, shown for the last `shown`."""
+    """All candles at hand as float64 of shape (n,), oldest first; curves are computed over all, shown for the last `shown`.
+
+    decided: the Decision's candle among those shown: its values are the ones to tell.
+    """
 
     open: FloatArray
     high: FloatArray
@@ -22,6 +25,7 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     volume: FloatArray
     open_time_ms: npt.NDArray[np.int64]
     shown: int
+    decided: int
 
     def column(self, values: FloatArray) -> Column:
         """The shown part; None where a value is not a number."""
@@ -31,7 +35,7 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
 Maker = Callable[[Columns, Mapping[str, object]], Sequence[Cloud | Line | Pane]]
 
 
-def columns_of(candles: Sequence[Candle], shown: int) -> Columns:
+def columns_of(candles: Sequence[Candle], shown: int, decided: int) -> Columns:
     """Columns of consecutive candles."""
 
     def array(values: list[float]) -> FloatArray:
@@ -45,6 +49,7 @@ def columns_of(candles: Sequence[Candle], shown: int) -> Columns:
         volume=array([float(candle.volume) for candle in candles]),
         open_time_ms=np.array([candle.open_time_ms for candle in candles], dtype=np.int64),
         shown=shown,
+        decided=decided,
     )
 
 
@@ -72,7 +77,7 @@ def fitted(*series: Column, zero: bool = False) -> tuple[float, float]:
     return low - air, high + air
 
 
-def last_of(values: Column, text: str = "{:.1f}") -> Tick | None:
-    """The newest value as a tick; None where there is none."""
-    value = values[-1] if values else None
+def told(columns: Columns, line: Line, text: str = "{:.1f}") -> Tick | None:
+    """The curve's value on the Decision's candle as a tick; None where it has none there."""
+    value = line.values[columns.decided]
     return None if value is None else Tick(value, text.format(value))

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from services.notifier.core.chart_curves import Columns, FloatArray, Maker, curve, fitted, last_of, number
+from services.notifier.core.chart_curves import Columns, FloatArray, Maker, curve, fitted, number, told
 from services.notifier.core.chart_values import Cloud, Line, Pane, Tick
 from shared.indicators import plain
 
@@ -31,7 +31,7 @@ def rsi(period: str = "rsi_period", low: str = "oversold", high: str = "overboug
             thresholds=bounds,
             band=bounds,
             ticks=tuple(Tick(bound, f"{bound:g}") for bound in bounds),
-            last=last_of(line.values),
+            told=told(columns, line),
         )
         return [pane]
 
@@ -152,7 +152,7 @@ def adx(period: str = "adx_period", least: str = "adx_min") -> Maker:
             lines=lines,
             thresholds=(threshold,),
             ticks=(Tick(threshold, f"{threshold:g}"),),
-            last=last_of(lines[0].values),
+            told=told(columns, lines[0]),
         )
         return [pane]
 
@@ -173,7 +173,7 @@ def atr_share(period: str = "atr_period", most: str = "atr_pct_max") -> Maker:
             high=high,
             lines=(line,),
             thresholds=(threshold,) if low < threshold < high else (),
-            last=last_of(line.values, "{:.2f}"),
+            told=told(columns, line, "{:.2f}"),
         )
         return [pane]
 
@@ -214,5 +214,5 @@ def _oscillator(
     low, high = fitted(lines[0].values, lines[1].values, shown, zero=True)
     text = "{:.4g}"
     return Pane(
-        title=title, low=low, high=high, lines=lines, bars=shown, ticks=_ZERO, last=last_of(lines[0].values, text)
+        title=title, low=low, high=high, lines=lines, bars=shown, ticks=_ZERO, told=told(columns, lines[0], text)
     )

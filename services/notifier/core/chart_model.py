@@ -90,7 +90,8 @@ def build_chart_model(
     if later > OUTCOME_BARS_MAX:
         candles, later = candles[:known] or candles[:1], 0
     bars = min(len(candles), max(BARS_MAX, min(BARS_WITH_OUTCOME_MAX, later + BARS_BEFORE_MIN + 20)))
-    columns = columns_of(candles, bars)
+    decision_bar = max(0, bars - 1 - later)
+    columns = columns_of(candles, bars, decision_bar)
     view = strategy_view(kind or signal.strategy, columns, parameters or {}, signal.conditions, words)
     shown = candles[-bars:]
     ended = signal.exit is not None and shown[-1].close_time_ms >= signal.exit.closed_at_ms
@@ -106,7 +107,7 @@ def build_chart_model(
         footer_right=_times(signal, words, look.zone),
         side=1 if signal.side is Direction.LONG else -1,
         won=None if signal.exit is None else signal.exit.pnl_pct > 0,
-        decision_bar=max(0, bars - 1 - later),
+        decision_bar=decision_bar,
         marks=position_marks(signal, shown, right),
         bias_text=_bias_text(signal.bias, words),
         bias_spans=_bias_spans(signal, shown, bias_by_open_ms or {}),
@@ -123,7 +124,7 @@ def build_market_model(
     _check_series(candles, "market chart")
     words = chart_words(look.language)
     bars = min(len(candles), BARS_MAX)
-    view = view_of(MARKET_VIEW, columns_of(candles, bars), {})
+    view = view_of(MARKET_VIEW, columns_of(candles, bars, bars - 1), {})
     shown = candles[-bars:]
     last = shown[-1].close
     change = (last / shown[0].open - 1) * 100

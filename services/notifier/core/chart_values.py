@@ -6,7 +6,7 @@ import msgspec
 
 from shared.domain.identity import digest_text
 
-DRAWING_VERSION: Final = 2  # raise it when the drawing changes: cached pictures are then drawn anew
+DRAWING_VERSION: Final = 3  # raise it when the drawing changes: cached pictures are then drawn anew
 Column = tuple[float | None, ...]  # one entry per bar, oldest first; None where there is no value
 
 
@@ -45,7 +45,7 @@ class Tick(msgspec.Struct, frozen=True):
 class Pane(msgspec.Struct, frozen=True, kw_only=True):
     """An indicator below the price: curves, bars from zero, thresholds, a shaded band; or rows of text instead.
 
-    low, high: the axis. last: the newest value beside its curve, in the colour of `lines[0]`.
+    low, high: the axis. told: the value of `lines[0]` on the Decision's candle, written beside the pane.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Pane(msgspec.Struct, frozen=True, kw_only=True):
     band: tuple[float, float] | None = None
     ticks: tuple[Tick, ...] = ()
     rows: tuple[Row, ...] = ()
-    last: Tick | None = None
+    told: Tick | None = None
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
