@@ -26,11 +26,16 @@ class Appender:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def append(self, batches: Sequence[TradeBatch]) -> None:
-        """Make the batches durable. Repeated ones cost nothing; raises FencedError where a newer owner is active."""
+    async def append(self, batches: Sequence[TradeBatch]) -> bool:
+        """Make the batches durable. Repeated ones cost nothing; raises FencedError where a newer owner is active.
+
+        False: they are durable, but memory does not know them, and must be read again before anything closes. So it is where
+        the stored coverage names batches that never came here: another owner's, or our own of a write that was reported as
+        failed. To take that coverage over without their trades would close minutes as complete that lack them.
+        """
         sessions, fresh = self._join(batches)
         if not sessions:
-            return
+            return True
         pieces: list[MinuteTrades] = []
         for batch in fresh:
             pieces.extend(await self._in_time(batch))
@@ -40,10 +45,13 @@ class Appender:
         touched.update(MinuteKey(conflict.excluded_minute_ms, *conflict.key) for conflict in conflicts)
         touched.update(retold)
         stored = await self._write(list(sessions.values()), pieces, conflicts, touched)
-        self._take_over(stored, pieces, conflicts, retold)
+        is_known = all(row.runs == mine.runs for row, mine in zip(stored, sessions.values(), strict=True))
+        if is_known:
+            self._take_over(stored, pieces, conflicts, retold)
         self._state.counters["batches"] += len(fresh)
         for conflict in conflicts:
             await report(self._state, conflict)
+        return is_known
 
     def _join(self, batches: Sequence[TradeBatch]) -> tuple[dict[tuple[str, str], SessionCoverage], list[TradeBatch]]:
         """The batches not known yet, and the sessions as they are with them."""

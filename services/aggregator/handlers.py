@@ -62,10 +62,17 @@ class Aggregator:
 
     async def append(self, batches: Sequence[TradeBatch]) -> None:
         """Make the batches durable, in any order and repetition. Raises FencedError where a newer owner is active."""
-        async with self._append_lock:
-            await self._ensure_recovered()
-            await self._appender.append(batches)
+        while not await self._appended(batches):
+            await self._read_memory()  # not under the lock of appending alone: a close may be under way
         crash_point("aggregator.appended")
+
+    async def _appended(self, batches: Sequence[TradeBatch]) -> bool:
+        async with self._append_lock:
+            if not self._recovered:
+                return False
+            if not await self._appender.append(batches):
+                self._recovered = False
+            return True
 
     async def close_minutes(self, *, before_ms: int | None = None) -> None:
         """Correct what is late, close what the watermark allows, announce both. before_ms: as if no watermark had passed
@@ -94,8 +101,11 @@ class Aggregator:
 
     async def recover(self) -> None:
         """Read memory from the store again, as a take-over does once the former owner cannot write any more."""
+        self._recovered = False
+        await self._read_memory()
+
+    async def _read_memory(self) -> None:
         async with self._state.close_lock, self._append_lock:
-            self._recovered = False
             await self._ensure_recovered()
 
     async def repair(self, *, deadline_seconds: float, again: bool = False) -> None:
