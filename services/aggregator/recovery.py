@@ -1,6 +1,7 @@
 """Memory from the store: after a start, a take-over, or an error that left memory ahead of the store."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 from services.aggregator.closing import closed_event
@@ -9,7 +10,7 @@ from services.aggregator.core.series import Series
 from services.aggregator.state import CANDLES_TOPIC, State
 from shared.domain.candles import Candle
 from shared.domain.events import CandleCorrected, CandlesClosed
-from shared.domain.timeframe import MINUTE_MS, Timeframe, minute_ms, roll_ups_closing_at
+from shared.domain.timeframe import MINUTE_MS, ROLL_UPS, Timeframe, minute_ms
 from shared.store.pending import MarkKind, MinuteKey
 
 # How many minutes back a symbol's newest candle is looked for, in widening steps: after a short stop the first suffices.
@@ -34,12 +35,17 @@ class Recovery:
         by_key: defaultdict[SeriesKey, dict[int, MarkKind]] = defaultdict(dict)
         for minute, kind in state.marked.items():
             by_key[SeriesKey(minute.exchange, minute.symbol)][minute.minute_ms] = kind
+        again: list[MinuteKey] = []
         for key in sorted({*state.coverage.symbols(), *by_key}):
             series = state.builder.of(key)
             if state.coverage.watermark_ms(key):  # else its coverage is gone with age: hydrated when it is seen again
                 await self.hydrate(series)
             await self._read_tape(series, by_key[key])
-            await self._take_up(series, by_key[key])
+            again += await self._take_up(series, by_key[key])
+        # All in one list: one by one, a bus or store that fails now and then would send a long recovery back to its
+        # beginning each time. Before any new fold, so that no consumer sees a correction of a candle it was never told of.
+        if told := await self._announcements(again):
+            await state.bus.publish(CANDLES_TOPIC, told)
         state.log.info("recovered", symbols=len(state.builder.series), marks=len(state.marked))
 
     async def hydrate(self, series: Series) -> None:
@@ -86,37 +92,43 @@ class Recovery:
                 for exclusion in kept.exclusions:
                     series.exclude(minute, exclusion)
 
-    async def _take_up(self, series: Series, marks: dict[int, MarkKind]) -> None:
-        """Closed minutes with a mark: announce what is stored, then fold them again."""
+    async def _take_up(self, series: Series, marks: dict[int, MarkKind]) -> list[MinuteKey]:
+        """Closed minutes with a mark are folded again; returns them, for what is stored of them is announced first."""
+        again = []
         horizon_ms = self._state.coverage.watermark_ms(series.key) - self._state.limits.correction_horizon_ms
         given_up = []
         for minute in sorted(minute for minute in marks if series.is_closed(minute)):
-            if marks[minute] is MarkKind.HOLE:
-                if minute >= horizon_ms:
-                    series.holes.add(minute)
-                else:
-                    given_up.append(MinuteKey(minute, *series.key))
-                continue
-            await self._announce_again(series.key, minute)
-            series.late.add(minute)
+            key = MinuteKey(minute, *series.key)
+            if marks[minute] is not MarkKind.HOLE:
+                again.append(key)
+                series.late.add(minute)
+            elif minute >= horizon_ms:
+                series.holes.add(minute)
+            else:
+                given_up.append(key)
         await self._state.pending.clear(given_up)
         for mark in given_up:
             del self._state.marked[mark]
+        return again
 
-    async def _announce_again(self, key: SeriesKey, minute: int) -> None:
-        """A mark says: stored, maybe not announced. The event id is the same as the first time, if there was one.
-
-        It comes before any new fold, so that no consumer sees a correction of a candle it was never told of.
-        """
+    async def _announcements(self, minutes: Sequence[MinuteKey]) -> list[CandlesClosed | CandleCorrected]:
+        """A mark says: stored, maybe not announced. The event id is the same as the first time, if there was one."""
         candles = self._state.candles
-        found = await candles.between(*key, Timeframe.M1, minute, minute + 1)
-        if not found:
-            return
-        end_ms = minute + MINUTE_MS
-        for timeframe in roll_ups_closing_at(end_ms):
-            open_time_ms = end_ms - timeframe.duration_ms
-            found.extend(await candles.between(*key, timeframe, open_time_ms, open_time_ms + 1))
-        event: CandlesClosed | CandleCorrected = closed_event(key, found)
-        if found[0].revision > 1:
-            event = CandleCorrected(exchange=key.exchange, symbol=key.symbol, candles=tuple(found))
-        await self._state.bus.publish(CANDLES_TOPIC, [event])
+        found: dict[MinuteKey, list[Candle]] = {}
+        for one in await candles.some(Timeframe.M1, [(key.exchange, key.symbol, key.minute_ms) for key in minutes]):
+            found[MinuteKey(one.open_time_ms, one.exchange, one.symbol)] = [one]
+        for timeframe in ROLL_UPS:
+            closing = {
+                (key.exchange, key.symbol, key.minute_ms + MINUTE_MS - timeframe.duration_ms): key
+                for key in found
+                if timeframe.closes_at(key.minute_ms + MINUTE_MS)
+            }
+            for higher in await candles.some(timeframe, list(closing)) if closing else ():
+                found[closing[higher.exchange, higher.symbol, higher.open_time_ms]].append(higher)
+        return [_announcement(key, stored) for key, stored in found.items()]
+
+
+def _announcement(key: MinuteKey, stored: Sequence[Candle]) -> CandlesClosed | CandleCorrected:
+    if stored[0].revision > 1:
+        return CandleCorrected(exchange=key.exchange, symbol=key.symbol, candles=tuple(stored))
+    return closed_event(SeriesKey(key.exchange, key.symbol), stored)
