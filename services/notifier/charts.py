@@ -100,14 +100,21 @@ class ChartService:
         timeframe: Timeframe,
         *,
         before_ms: int,
+        strategy: str = "",
         price_decimals: int | None = None,
         look: ChartLook | None = None,
     ) -> bytes:
-        """The newest candles that closed by before_ms, without a signal. Raises ChartUnavailableError where there are none."""
+        """The newest candles that closed by before_ms, without a signal, with the panes of a strategy if one is named.
+
+        Raises ChartUnavailableError where there are none.
+        """
         candles = await self._candles.last(exchange, symbol, timeframe, count=_CONTEXT_BARS, before_ms=before_ms)
         if not candles:
             raise ChartUnavailableError(f"there are no {timeframe.value} candles of {symbol} in the store")
-        return await self._drawn(build_market_model(candles, price_decimals=price_decimals, look=look or self._look))
+        kind = self._kinds.get(strategy, strategy)
+        return await self._drawn(
+            build_market_model(candles, kind=kind, price_decimals=price_decimals, look=look or self._look)
+        )
 
     async def _drawn(self, model: ChartModel) -> bytes:
         digest = model.digest

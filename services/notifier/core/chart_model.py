@@ -11,7 +11,7 @@ from services.notifier.core.chart_axis import price_range, round_ticks, time_tic
 from services.notifier.core.chart_curves import columns_of
 from services.notifier.core.chart_layout import DEFAULT_SCALE
 from services.notifier.core.chart_levels import level_labels, position_marks, signal_levels
-from services.notifier.core.chart_panes import MARKET_VIEW, View, strategy_view, view_of
+from services.notifier.core.chart_panes import MARKET_VIEW, VIEWS, View, strategy_view, view_of
 from services.notifier.core.chart_values import BiasSpan, ChartModel, Mark
 from services.notifier.core.chart_words import ChartWords, chart_words
 from services.notifier.core.texts import price_text, signed_percent
@@ -115,16 +115,21 @@ def build_chart_model(
 
 
 def build_market_model(
-    candles: Sequence[Candle], *, price_decimals: int | None = None, look: ChartLook = DEFAULT_LOOK
+    candles: Sequence[Candle],
+    *,
+    kind: str = "",
+    price_decimals: int | None = None,
+    look: ChartLook = DEFAULT_LOOK,
 ) -> ChartModel:
-    """The chart of a market without a signal: the newest 120 candles, volume, RSI, the last price.
+    """The chart of a market without a signal: the newest 120 candles, volume, the last price, and RSI or a strategy's panes.
 
-    price_decimals: of the instrument; by default as many as the candles' prices have. Raises as build_chart_model.
+    kind: the strategy, for a chart beside its alert, say. price_decimals: of the instrument; by default as many as the
+    candles' prices have. Raises as build_chart_model.
     """
     _check_series(candles, "market chart")
     words = chart_words(look.language)
     bars = min(len(candles), BARS_MAX)
-    view = view_of(MARKET_VIEW, columns_of(candles, bars, bars - 1), {})
+    view = view_of(VIEWS.get(kind, MARKET_VIEW), columns_of(candles, bars, bars - 1), {})
     shown = candles[-bars:]
     last = shown[-1].close
     change = (last / shown[0].open - 1) * 100

@@ -45,7 +45,7 @@ VIEWS: Final[dict[str, tuple[Maker, ...]]] = {
     "rsi_divergence": (rsi(),),
     "rsi_momentum": (rsi(period="period"),),
     "macd_adx": (macd(8, 24, 9), adx()),
-    "macd_unified": (cirrus_cloud(), vwap(), moving_averages(("rma_period", 50), kind="RMA"), ppo(), mmh()),
+    "macd_unified": (cirrus_cloud(), vwap(), moving_averages(("rma_15m", 50), kind="RMA"), ppo(), mmh()),
     "ema_cross": (moving_averages(("fast", 9), ("slow", 21)),),
     "ema_atr": (moving_averages(("fast", 12), ("slow", 26)), atr_share()),
     "bollinger": (bollinger(),),
