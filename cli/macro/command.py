@@ -13,7 +13,7 @@ from cli.macro.candle_file import pair_of, read_candles
 from services.macro_engine.calendar_file import load_calendar
 from services.macro_engine.core.candles import Candles, filled, rolled_up
 from services.macro_engine.core.daily import DailyRow, DailySeries
-from services.macro_engine.core.evaluate import SLOT_MS, PairCandles, evaluate
+from services.macro_engine.core.evaluate import STEP_MS, PairCandles, evaluate
 from services.macro_engine.core.regime import RegimeReading, Sources, read_regime
 from services.macro_engine.core.versions import Moment, Pair, scored_version
 from services.macro_engine.daily_rows import parse_daily
@@ -90,21 +90,21 @@ def bias_history(
 ) -> Iterator[MacroBias]:
     """The version of every 15m close, as a run at that close would have published it; what cannot be scored is counted.
 
-    given: the candles of the file; where none of them lies in the newest quarter of an hour, the slot is stale.
+    given: the candles of the file; where none of them lies in the newest quarter of an hour, an evaluation would be stale.
     """
     five = rolled_up(whole, Timeframe.M5) if whole.timeframe.duration_ms <= Timeframe.M5.duration_ms else None
     known = PairCandles(five=five, fifteen=rolled_up(whole, Timeframe.M15), four_hours=rolled_up(whole, Timeframe.H4))
     traded = rolled_up(given, Timeframe.M15).table[:, 0].astype(int).tolist()
     for open_time_ms in traded:
-        slot_ms = open_time_ms + SLOT_MS
+        as_of_ms = open_time_ms + STEP_MS
         try:
-            score = evaluate(known, slot_ms, age_ms_max=0, candle_decides=pair.base in CANDLE_BASES)
+            score = evaluate(known, as_of_ms, age_ms_max=0, candle_decides=pair.base in CANDLE_BASES)
         except InvalidValueError as error:
             refused[str(error).partition(":")[0]] += 1
             continue
-        reading = read_regime(sources, slot_ms)
+        reading = read_regime(sources, as_of_ms)
         notes = tuple(f"{name}: {reason}" for name, reason in sorted(reading.missing.items()))
-        yield scored_version(pair, score, reading, Moment(slot_ms=slot_ms, published_at_ms=slot_ms, notes=notes))
+        yield scored_version(pair, score, reading, Moment(as_of_ms=as_of_ms, published_at_ms=as_of_ms, notes=notes))
 
 
 def regime_history(sources: Sources, biases: Sequence[MacroBias]) -> Iterator[tuple[int, RegimeReading]]:

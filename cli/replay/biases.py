@@ -7,7 +7,6 @@ from typing import Final
 import msgspec
 
 from shared.domain.bias import MacroBias
-from shared.domain.checks import EPOCH_MS_MAX
 from shared.domain.errors import PermanentError
 from shared.domain.events import MacroBiasUpdated
 
@@ -21,7 +20,7 @@ class BiasFeed:
         self._biases = sorted(biases, key=lambda bias: (bias.published_at_ms, bias.version, bias.base, bias.quote))
         self._next = 0
 
-    def due(self, now_ms: int = EPOCH_MS_MAX) -> list[MacroBiasUpdated]:
+    def due(self, now_ms: int) -> list[MacroBiasUpdated]:
         """What has been published by now. A version is in force only for candles that close seconds later or more."""
         first = self._next
         while self._next < len(self._biases) and self._biases[self._next].published_at_ms <= now_ms:

@@ -20,8 +20,9 @@ from services.notifier.notifier import Notifier
 from shared.bus.memory import MemoryBus
 from shared.bus.port import DeadLetter
 from shared.domain.bias import MacroBias
+from shared.domain.checks import EPOCH_MS_MAX
 from shared.domain.decisions import Decision
-from shared.domain.events import CandleCorrected, CandlesClosed
+from shared.domain.events import CandleCorrected, CandlesClosed, MacroBiasUpdated
 from shared.domain.signals import Signal
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology
@@ -29,7 +30,9 @@ from shared.store.decisions import DecisionStore
 from shared.store.memory import MemoryStore
 
 _CANDLES: Final = "logic-engine--candles-closed"
-_MESSAGES: Final = ("notifier--trade-signals-micro", "notifier--system-events")
+_BIAS_TOPIC: Final = "macro-bias-updates"
+_BIASES: Final = "logic-engine--macro-bias-updates"
+_MESSAGES: Final = ("notifier--trade-signals-micro", "notifier--macro-bias-updates", "notifier--system-events")
 _PULL_MAX: Final = 100_000
 _AGGREGATOR: Final = "aggregator--"
 _REFUSED_MAX: Final = 10_000_000
@@ -75,13 +78,13 @@ class Pipeline:
                 self.clock.now_ms = watermark_ms + maker.lateness_ms
                 with self._timed("aggregate"):
                     await self._aggregator.close_minutes(before_ms=watermark_ms)
-                await self._engine.handle_bias(self._biases.due(self.clock.now_ms))
+                await self._take_biases(self.clock.now_ms)
                 await self._pump()
             on_batch()
         if maker.trade_count:
             with self._timed("aggregate"):
                 await self._aggregator.finish(maker.last_minute_ms)
-            await self._engine.handle_bias(self._biases.due())
+            await self._take_biases(EPOCH_MS_MAX)
             await self._pump()
 
     async def refused(self) -> list[DeadLetter]:
@@ -91,6 +94,17 @@ class Pipeline:
             for subscription in self._trades
             for letter in await self.bus.dead_letters(subscription, limit=_REFUSED_MAX)
         ]
+
+    async def _take_biases(self, now_ms: int) -> None:
+        """Publish the biases whose time has come; the engine has them before it sees the next candle."""
+        due = self._biases.due(now_ms)
+        if due:
+            await self.bus.publish(_BIAS_TOPIC, due)
+            deliveries = await self.bus.pull(_BIASES, max_messages=_PULL_MAX, wait_seconds=0)
+            await self._engine.handle_bias(
+                [item.event for item in deliveries if isinstance(item.event, MacroBiasUpdated)]
+            )
+            await self.bus.acknowledge(deliveries)
 
     async def _pump(self) -> None:
         """Carry what was published to its readers until the bus is empty."""

@@ -20,7 +20,7 @@ class Health:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
-    async def changes(self, problems: Mapping[str, str], *, slot_ms: int, at_ms: int) -> list[SystemEvent]:
+    async def changes(self, problems: Mapping[str, str], *, as_of_ms: int, at_ms: int) -> list[SystemEvent]:
         """Events for what has changed; publish them, then `remember`."""
         before = await self._memory.get(_KEY, _DECODER) or {}
         begun = {name: problems[name] for name in sorted(problems) if name not in before}
@@ -28,9 +28,9 @@ class Health:
         events = []
         for name, reason in begun.items():
             if not name.startswith(PAIR):
-                events.append(_event("macro_input_missing", name, Severity.WARNING, reason, slot_ms, at_ms))
+                events.append(_event("macro_input_missing", name, Severity.WARNING, reason, as_of_ms, at_ms))
         events += [
-            _event("macro_input_back", name, Severity.INFO, f"{name} is there again", slot_ms, at_ms)
+            _event("macro_input_back", name, Severity.INFO, f"{name} is there again", as_of_ms, at_ms)
             for name in over
             if not name.startswith(PAIR)
         ]
@@ -38,11 +38,11 @@ class Health:
         if lost:
             reason = begun[PAIR + lost[0]]
             text = f"no new bias for {_names(lost)}: {reason}; the last one holds until it expires"
-            events.append(_event("macro_pairs_missing", "pairs", Severity.WARNING, text, slot_ms, at_ms))
+            events.append(_event("macro_pairs_missing", "pairs", Severity.WARNING, text, as_of_ms, at_ms))
         found = [name.removeprefix(PAIR) for name in over if name.startswith(PAIR)]
         if found:
             text = f"a bias again for {_names(found)}"
-            events.append(_event("macro_pairs_back", "pairs", Severity.INFO, text, slot_ms, at_ms))
+            events.append(_event("macro_pairs_back", "pairs", Severity.INFO, text, as_of_ms, at_ms))
         return events
 
     async def remember(self, problems: Mapping[str, str]) -> None:
@@ -51,9 +51,9 @@ class Health:
             await self._memory.put(_KEY, dict(problems))
 
 
-def _event(kind: str, name: str, severity: Severity, text: str, slot_ms: int, at_ms: int) -> SystemEvent:
+def _event(kind: str, name: str, severity: Severity, text: str, as_of_ms: int, at_ms: int) -> SystemEvent:
     subject = f"macro_engine#{name}"
-    return SystemEvent(kind=kind, subject=subject, version=slot_ms, severity=severity, text=text, at_ms=at_ms)
+    return SystemEvent(kind=kind, subject=subject, version=as_of_ms, severity=severity, text=text, at_ms=at_ms)
 
 
 def _names(names: Sequence[str]) -> str:

@@ -31,15 +31,15 @@ class VenueCandles:
         self._history = history
         self._seconds_max = seconds_max
 
-    async def read(self, symbols: Mapping[Pair, str], slot_ms: int) -> dict[Pair, Answer]:
+    async def read(self, symbols: Mapping[Pair, str], as_of_ms: int) -> dict[Pair, Answer]:
         """Each pair's candles closed by now, or why they could not be had; whatever came is remembered."""
         wanted = {
             Series(KRAKEN_SPOT, symbol, timeframe): length
             for symbol in symbols.values()
             for timeframe, length in WINDOWS.items()
         }
-        known = await self._history.load(wanted, until_ms=slot_ms + Timeframe.H4.duration_ms)
-        tasks = {series: asyncio.ensure_future(self._news(series, known[series], slot_ms)) for series in wanted}
+        known = await self._history.load(wanted, until_ms=as_of_ms + Timeframe.H4.duration_ms)
+        tasks = {series: asyncio.ensure_future(self._news(series, known[series], as_of_ms)) for series in wanted}
         if tasks:
             await asyncio.wait(tasks.values(), timeout=self._seconds_max)
         outcomes = {series: _outcome(task, self._seconds_max) for series, task in tasks.items()}
@@ -51,15 +51,15 @@ class VenueCandles:
             answers[pair] = _answer({t: Series(KRAKEN_SPOT, symbol, t) for t in WINDOWS}, known, outcomes)
         return answers
 
-    async def _news(self, series: Series, known: Candles, slot_ms: int) -> Candles:
+    async def _news(self, series: Series, known: Candles, as_of_ms: int) -> Candles:
         """What the venue has beyond the known candles, the newest known one again; a whole window where those are too few."""
         timeframe = series.timeframe
         duration_ms = timeframe.duration_ms
-        if known.newest_close_ms >= slot_ms - slot_ms % duration_ms and _suffices(known):
+        if known.newest_close_ms >= as_of_ms - as_of_ms % duration_ms and _suffices(known):
             return no_candles(timeframe)
         newest_open_ms = known.newest_close_ms - duration_ms
-        continues = _suffices(known) and slot_ms - newest_open_ms < (OHLC_ROWS_MAX - 2) * duration_ms
-        whole_ms = slot_ms - (WINDOWS[timeframe] + _SPARE) * duration_ms
+        continues = _suffices(known) and as_of_ms - newest_open_ms < (OHLC_ROWS_MAX - 2) * duration_ms
+        whole_ms = as_of_ms - (WINDOWS[timeframe] + _SPARE) * duration_ms
         start_ms = newest_open_ms if continues else whole_ms
         found = await self._venue.klines(series.symbol, timeframe, start_ms=start_ms, end_ms=EPOCH_MS_MAX)
         return _table(timeframe, found)

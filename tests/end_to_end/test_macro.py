@@ -35,7 +35,7 @@ from tests.support.simulator import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEED = 10
-SLOT = 1_795_176_000_000
+AS_OF = 1_795_176_000_000
 SUBSCRIPTION = "macro-engine--macro-triggers"
 CONFIG = f"""
 venues: {{{VENUE}: {{symbols: [BTCUSDT, ETHUSDT]}}}}
@@ -102,10 +102,10 @@ class Place:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     now_ms = time.time_ns() // 1_000_000
     (tmp_path / "tracker.yaml").write_text(CONFIG)
-    markets = {"XBTUSDT": made_market("XBT/USDT", "down", SLOT), "ETHUSDT": made_market("ETH/USDT", "flat", SLOT)}
+    markets = {"XBTUSDT": made_market("XBT/USDT", "down", AS_OF), "ETHUSDT": made_market("ETH/USDT", "flat", AS_OF)}
 
     def market_ms() -> int:
-        return SLOT + 20_000 + (time.time_ns() // 1_000_000 - now_ms) * SPEED
+        return AS_OF + 20_000 + (time.time_ns() // 1_000_000 - now_ms) * SPEED
 
     with (
         running_pubsub() as pubsub,
@@ -121,7 +121,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
             "GOOGLE_CLOUD_PROJECT": name,
             "PUBSUB_PROJECT_ID": name,
             "MARKET_CLOCK_ORIGIN_WALL_MS": str(now_ms),
-            "MARKET_CLOCK_ORIGIN_MARKET_MS": str(SLOT + 20_000),
+            "MARKET_CLOCK_ORIGIN_MARKET_MS": str(AS_OF + 20_000),
             "MARKET_CLOCK_SPEED": str(SPEED),
             "DATA_DIR": str(tmp_path / "data"),
             "TRACKER_CONFIG": str(tmp_path / "tracker.yaml"),
@@ -182,7 +182,7 @@ async def test_a_pushed_trigger_makes_a_bias_that_keeps_the_logic_engine_from_an
             return pairs if all(pairs) else None
 
         [[bias], [neutral]] = await place.until(received, "both biases at the logic engine")
-        assert (bias.version, bias.direction.value, bias.confidence) == (SLOT, "SHORT", 100.0)
+        assert (bias.version, bias.direction.value, bias.confidence) == (AS_OF, "SHORT", 100.0)
         assert (neutral.direction.value, neutral.confidence) == ("NEUTRAL", 0.0)
 
         last_ms = max(bias.effective_from_ms, neutral.effective_from_ms) - MINUTE_MS
@@ -209,7 +209,7 @@ async def test_a_pushed_trigger_makes_a_bias_that_keeps_the_logic_engine_from_an
     gates = {gate.name: gate for gate in btc.gates}
     assert btc.action == eth.action == "enter_long"
     assert not gates["bias"].passed
-    assert gates["bias"].detail == btc.bias == f"SHORT 100 (binding, version {SLOT})"
+    assert gates["bias"].detail == btc.bias == f"SHORT 100 (binding, version {AS_OF})"
     assert next(gate for gate in eth.gates if gate.name == "bias").passed
     assert opened_symbols == ["ETHUSDT"]
     # One push, one run: the answer 200 acknowledged it.

@@ -166,6 +166,7 @@ def test_a_replay_obeys_the_biases_of_the_file(tmp_path: Path, biases: list[Macr
     [entry] = [item for item in decisions if item["open_time_ms"] == ENTRY_MS - MINUTE_MS]
     assert entry["action"] == "enter_long"
     assert entry["bias"].startswith(said)
+    assert ("MACRO" in (tmp_path / "out" / "messages.jsonl").read_text()) == bool(biases)
     opened = (tmp_path / "out" / "signals.jsonl").read_text().splitlines()
     assert len(opened) == signals
 

@@ -15,7 +15,7 @@ from shared.domain.bias import Direction
 from shared.domain.errors import TransientError
 from shared.exchanges.http import RestLimits
 from tests.support.kraken_server import Fault, KrakenServer, Market, made_market, running_kraken
-from tests.support.macro import DAILY, SLOT, MacroBench, markets
+from tests.support.macro import AS_OF, DAILY, MacroBench, markets
 
 QUARTER = 900_000
 DAY = 86_400_000
@@ -24,7 +24,7 @@ DAY = 86_400_000
 @pytest.fixture
 def now() -> list[int]:
     """The venue's clock."""
-    return [SLOT + 20_000]
+    return [AS_OF + 20_000]
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def bench(kraken: KrakenServer) -> MacroBench:
 
 @functools.cache
 def rising() -> Market:
-    return made_market("XBT/USDT", "up", SLOT)
+    return made_market("XBT/USDT", "up", AS_OF)
 
 
 def renamed(wsname: str, **changes: str) -> Market:
@@ -59,9 +59,9 @@ async def test_a_run_publishes_a_version_of_every_pair_with_its_parts(bench: Mac
     sides = {base: (bias.direction, bias.confidence) for base, bias in biases.items()}
     assert sides == {"BTC": (Direction.LONG, 100.0), "ETH": (Direction.SHORT, 100.0), "SOL": (Direction.NEUTRAL, 0.0)}
     bias = biases["BTC"]
-    assert (bias.version, bias.published_at_ms) == (SLOT, SLOT + 20_000)
-    assert bias.effective_from_ms == SLOT + 60_000
-    assert bias.expires_at_ms == SLOT + 20_000 + 4 * 3_600_000
+    assert (bias.version, bias.published_at_ms) == (AS_OF, AS_OF + 20_000)
+    assert bias.effective_from_ms == AS_OF + 60_000
+    assert bias.expires_at_ms == AS_OF + 20_000 + 4 * 3_600_000
     assert (bias.regime, bias.size_multiplier) == ("risk_on", 1.0)
     assert bias.components["regime.score"] == pytest.approx(0.7)
     assert bias.components["score.volume"] == 15.0
@@ -70,11 +70,11 @@ async def test_a_run_publishes_a_version_of_every_pair_with_its_parts(bench: Mac
 
 
 async def test_effective_time_is_the_next_minute_at_least_five_seconds_later(bench: MacroBench):
-    bench.clock.now_ms = SLOT + 55_001
+    bench.clock.now_ms = AS_OF + 55_001
 
     await bench.run()
 
-    assert {bias.effective_from_ms for bias in (await bench.biases()).values()} == {SLOT + 120_000}
+    assert {bias.effective_from_ms for bias in (await bench.biases()).values()} == {AS_OF + 120_000}
 
 
 async def test_a_duplicate_trigger_publishes_the_same_versions_again_and_asks_nobody(bench: MacroBench):
@@ -113,7 +113,7 @@ async def test_the_bus_away_between_storing_and_publishing_loses_nothing(bench: 
 
     await bench.run()
 
-    assert {bias.published_at_ms for bias in (await bench.biases()).values()} == {SLOT + 20_000}
+    assert {bias.published_at_ms for bias in (await bench.biases()).values()} == {AS_OF + 20_000}
 
 
 async def test_a_later_run_asks_only_for_what_came_since_and_4h_candles_only_when_one_closed(
@@ -145,7 +145,7 @@ async def test_after_an_absence_longer_than_the_venues_memory_it_starts_again_fr
     bench: MacroBench, now: list[int]
 ):
     await bench.run()
-    bench.kraken.markets = markets(SLOT + 9 * DAY)
+    bench.kraken.markets = markets(AS_OF + 9 * DAY)
     bench.kraken.daily.clear()
     later(bench, now, 9 * DAY)
     bench.kraken.requests.clear()
@@ -155,7 +155,7 @@ async def test_after_an_absence_longer_than_the_venues_memory_it_starts_again_fr
     assert len(report.published) == 3
     [asked] = [call for call in bench.kraken.calls("interval=15&") if "XBT" in call]
     since_ms = int(asked.rpartition("=")[2]) * 1000
-    assert since_ms < SLOT + 9 * DAY - 240 * QUARTER
+    assert since_ms < AS_OF + 9 * DAY - 240 * QUARTER
 
 
 async def test_thirty_symbols_stay_within_the_venues_budget(now: list[int]):
@@ -207,7 +207,7 @@ async def test_what_the_venue_gets_wrong_gives_that_pair_no_bias_says_why_and_sp
     bench.clock.now_ms += 60_000
     healed = (
         await bench.run()
-    )  # the same slot again: only the pair that failed is tried, and it has its version already
+    )  # the same time again: only the pair that failed is tried, and it has its version already
     assert "BTC/USDT" in healed.repeated
 
 
@@ -278,7 +278,7 @@ async def test_a_source_that_is_down_counts_by_its_last_closes_then_not_at_all_a
     assert [(event.kind, event.subject) for event in told] == [("macro_input_missing", "macro_engine#dxy")]
     assert await bench.events() == []
 
-    bench.kraken.markets = markets(SLOT + 8 * DAY)
+    bench.kraken.markets = markets(AS_OF + 8 * DAY)
     later(bench, now, 8 * DAY)
     await bench.run()
     late = (await bench.biases())["SOL"]

@@ -1,4 +1,4 @@
-"""Whatever happens later, an evaluation of a slot and the regime at an instant stay what they were."""
+"""Whatever happens later, an evaluation as of a time and the regime at an instant stay what they were."""
 
 from datetime import date, timedelta
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.macro_engine.core.candles import CLOSE, OPEN, TIME, VOLUME, Candles, rolled_up
 from services.macro_engine.core.daily import DailyRow, DailySeries
-from services.macro_engine.core.evaluate import SLOT_MS, PairCandles, evaluate
+from services.macro_engine.core.evaluate import STEP_MS, PairCandles, evaluate
 from services.macro_engine.core.fomc import FomcCalendar
 from services.macro_engine.core.regime import Sources, read_regime
 from shared.domain.timeframe import DAY_MS, Timeframe
@@ -39,15 +39,15 @@ def known_from(five: Candles) -> PairCandles:
 @settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), number=st.integers(15 * 96, 22 * 96 - 1), factor=st.floats(0.2, 5))
 def test_no_candle_that_closes_later_is_read(seed: int, number: int, factor: float):
-    slot_ms = START + number * SLOT_MS
+    as_of_ms = START + number * STEP_MS
     five = walk(seed)
-    later = five.table[:, TIME] >= slot_ms
+    later = five.table[:, TIME] >= as_of_ms
     other = five.table.copy()
     other[later, OPEN : CLOSE + 1] *= factor
     other[later, VOLUME] += 1_000 * factor
-    versions = [known_from(five), known_from(Candles(Timeframe.M5, other)), known_from(five.closed_at(slot_ms))]
+    versions = [known_from(five), known_from(Candles(Timeframe.M5, other)), known_from(five.closed_at(as_of_ms))]
 
-    scores = [evaluate(known, slot_ms, age_ms_max=0, candle_decides=True) for known in versions]
+    scores = [evaluate(known, as_of_ms, age_ms_max=0, candle_decides=True) for known in versions]
 
     assert scores[0] == scores[1] == scores[2]
 

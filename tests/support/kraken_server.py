@@ -119,15 +119,15 @@ def rolled(five: list[Bar], minutes: int) -> list[Bar]:
     return found
 
 
-def made_market(wsname: str, trend: str, slot_ms: int, *, days: int = 16, bars_after: int = 300) -> Market:
-    """A market whose 15m candle that closes at slot_ms fulfils the whole rule: trend "up" the long one, "down" the short one.
+def made_market(wsname: str, trend: str, as_of_ms: int, *, days: int = 16, bars_after: int = 300) -> Market:
+    """A market whose 15m candle that closes at as_of_ms fulfils the whole rule: trend "up" the long one, "down" the short one.
 
     The 15m closes go up and down in turns, a bit more one way: RSI stays near 55 (45), above (below) both means. The last
     candle goes that way for a second time on five times the volume. Afterwards ("flat" from the start) nothing moves.
     """
     step, back = (0.0012, -0.0010) if trend == "up" else (-0.0012, 0.0010) if trend == "down" else (0.0, 0.0)
     count = days * 96
-    start_ms = slot_ms - count * 15 * MINUTE_MS
+    start_ms = as_of_ms - count * 15 * MINUTE_MS
     bars: list[Bar] = []
     close = 100.0
     for number in range(count):
@@ -139,7 +139,7 @@ def made_market(wsname: str, trend: str, slot_ms: int, *, days: int = 16, bars_a
             opened, close = close, close + (target - close) / (3 - third)
             at = start_ms + (number * 3 + third) * 5 * MINUTE_MS
             bars.append((at, opened, max(opened, close), min(opened, close), close, volume / 3))
-    bars += [(slot_ms + number * 5 * MINUTE_MS, close, close, close, close, 3.0) for number in range(bars_after)]
+    bars += [(as_of_ms + number * 5 * MINUTE_MS, close, close, close, close, 3.0) for number in range(bars_after)]
     return Market(wsname, bars)
 
 

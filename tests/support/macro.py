@@ -21,7 +21,7 @@ from shared.runtime.topology import load_topology
 from shared.store.memory import MemoryStore
 from tests.support.kraken_server import KrakenServer, Market, made_market
 
-SLOT = 1_795_176_000_000  # 2026-11-20 12:00 UTC: 4h candles close here, too
+AS_OF = 1_795_176_000_000  # 2026-11-20 12:00 UTC: 4h candles close here, too
 CALENDAR = Path(__file__).resolve().parents[2] / "infra" / "calendars" / "fomc.yaml"
 PAIRS = (Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT"))
 QUICK = RestLimits(timeout_seconds=5, attempts=2, pause_seconds_max=0.05, requests_per_second=2_000)
@@ -32,17 +32,17 @@ DAILY: dict[str, object] = {
 
 
 @functools.cache
-def _made(slot_ms: int) -> dict[str, Market]:
+def _made(as_of_ms: int) -> dict[str, Market]:
     return {
-        "XBTUSDT": made_market("XBT/USDT", "up", slot_ms),
-        "ETHUSDT": made_market("ETH/USDT", "down", slot_ms),
-        "SOLUSDT": made_market("SOL/USDT", "flat", slot_ms),
+        "XBTUSDT": made_market("XBT/USDT", "up", as_of_ms),
+        "ETHUSDT": made_market("ETH/USDT", "down", as_of_ms),
+        "SOLUSDT": made_market("SOL/USDT", "flat", as_of_ms),
     }
 
 
-def markets(slot_ms: int = SLOT) -> dict[str, Market]:
+def markets(as_of_ms: int = AS_OF) -> dict[str, Market]:
     """BTC up, ETH down, SOL nowhere."""
-    return dict(_made(slot_ms))
+    return dict(_made(as_of_ms))
 
 
 @dataclass
@@ -56,7 +56,7 @@ class MacroBench:
     venue_limits: RestLimits = QUICK
 
     def __post_init__(self) -> None:
-        self.clock = EventClock(SLOT + 20_000)
+        self.clock = EventClock(AS_OF + 20_000)
         self.store = MemoryStore(load_topology(), self.clock)
         self.bus = MemoryBus(load_topology(), self.clock)
         self.urls: dict[str, str | None] = {name: f"{self.kraken.url}/daily/{name}" for name in ("dxy", "dominance")}

@@ -10,7 +10,7 @@ from services.macro_engine.core.candles import CLOSE, HIGH, LOW, TIME, Candles
 from shared.domain.errors import InvalidValueError
 from shared.domain.timeframe import Timeframe
 
-SLOT_MS: Final = Timeframe.M15.duration_ms
+STEP_MS: Final = Timeframe.M15.duration_ms
 CHECK_15M: Final = 8  # newest 15m candles compared with their 5m ones
 _TOLERANCE: Final = 1e-9
 
@@ -23,22 +23,22 @@ class PairCandles(msgspec.Struct, frozen=True, kw_only=True):
     four_hours: Candles
 
 
-def slot_of(at_ms: int) -> int:
+def as_of(at_ms: int) -> int:
     """The newest 15m close at or before the instant: what an evaluation is named by."""
-    return at_ms - at_ms % SLOT_MS
+    return at_ms - at_ms % STEP_MS
 
 
-def evaluate(candles: PairCandles, slot_ms: int, *, age_ms_max: int, candle_decides: bool) -> BiasScore:
-    """The score on what had closed by the slot; a candle that closes later, a 4h one above all, is never read.
+def evaluate(candles: PairCandles, as_of_ms: int, *, age_ms_max: int, candle_decides: bool) -> BiasScore:
+    """The score on what had closed by then; a candle that closes later, a 4h one above all, is never read.
 
     age_ms_max: how old the newest 15m close may be. Raises InvalidValueError saying what is empty, stale, short or wrong.
     """
-    fifteen = candles.fifteen.closed_at(slot_ms)
+    fifteen = candles.fifteen.closed_at(as_of_ms)
     newest_ms = fifteen.newest_close_ms
     if not fifteen.size:
         raise InvalidValueError("empty: no closed 15m candle")
-    if slot_ms - newest_ms > age_ms_max:
-        late_min = (slot_ms - newest_ms) // 60_000
+    if as_of_ms - newest_ms > age_ms_max:
+        late_min = (as_of_ms - newest_ms) // 60_000
         raise InvalidValueError(f"stale: the newest 15m candle closed {late_min} min before, at {newest_ms}")
     four_hours = candles.four_hours.closed_at(newest_ms)
     due_ms = newest_ms - newest_ms % Timeframe.H4.duration_ms

@@ -68,8 +68,13 @@ def read_regime(sources: Sources, at_ms: int, *, age_ms_max: int = SOURCE_AGE_MS
         parts["fomc"] = FOMC_WEIGHT * factor
     score = sum(parts.values())
     decision_day = sources.fomc is not None and sources.fomc.is_decision_day(at_ms)
-    components = {"regime.score": score, **{f"regime.{name}": value for name, value in parts.items()}, **shown}
     regime = Regime.UNKNOWN if not parts else Regime.RISK_OFF if decision_day else regime_of(score)
+    components = {
+        "regime.score": score,
+        "regime.size_multiplier": regime.size_multiplier,
+        **{f"regime.{name}": value for name, value in parts.items()},
+        **shown,
+    }
     return RegimeReading(regime=regime, score=score, components=components, missing=missing)
 
 

@@ -30,9 +30,9 @@ def effective_from_ms(published_at_ms: int) -> int:
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """When versions are made: the slot is their number, so that a repeated run makes the same ones. notes: of every version."""
+    """When versions are made: the as-of time is their number, so that a repeated run makes the same ones. notes: of every version."""
 
-    slot_ms: int
+    as_of_ms: int
     published_at_ms: int
     ttl_ms: int = TTL_MS
     notes: tuple[str, ...] = ()
@@ -91,11 +91,11 @@ def _version(
     return MacroBias(
         base=pair.base,
         quote=pair.quote,
-        version=moment.slot_ms,
+        version=moment.as_of_ms,
         direction=direction,
         confidence=confidence,
         regime=reading.regime,
-        components={**components, **reading.components},
+        components={**reading.components, **components},
         published_at_ms=moment.published_at_ms,
         effective_from_ms=effective_from_ms(moment.published_at_ms),
         expires_at_ms=expires_at_ms,

@@ -9,13 +9,13 @@ import pytest
 
 from services.macro_engine.core.bias_score import WINDOW_4H, WINDOW_15M, score_bias
 from services.macro_engine.core.candles import CLOSE, COLUMNS, OPEN, VOLUME, Candles, filled, rolled_up
-from services.macro_engine.core.evaluate import SLOT_MS, PairCandles, evaluate
+from services.macro_engine.core.evaluate import STEP_MS, PairCandles, evaluate
 from shared.domain.bias import Direction
 from shared.domain.errors import InvalidValueError
 from shared.domain.timeframe import Timeframe
 from tests.support.kraken_server import made_market, rolled
 
-SLOT = 1_700_000_000_000 // 900_000 * 900_000
+AS_OF = 1_700_000_000_000 // 900_000 * 900_000
 
 
 def slow_ema(values, window):
@@ -67,20 +67,20 @@ def test_the_score_equals_its_slow_twin_on_recorded_candles(
     fifteen, four_hours = rolled_up(minutes, Timeframe.M15), rolled_up(minutes, Timeframe.H4)
     known = PairCandles(five=None, fifteen=fifteen, four_hours=four_hours)
     seen = set()
-    for slot_ms in range(int(table[0, 0]) + 16 * 86_400_000, fifteen.newest_close_ms + 1, every * SLOT_MS):
-        score = evaluate(known, slot_ms, age_ms_max=0, candle_decides=candle_decides)
+    for as_of_ms in range(int(table[0, 0]) + 16 * 86_400_000, fifteen.newest_close_ms + 1, every * STEP_MS):
+        score = evaluate(known, as_of_ms, age_ms_max=0, candle_decides=candle_decides)
 
-        rows15 = fifteen.table[fifteen.table[:, 0] + 900_000 <= slot_ms][-WINDOW_15M:].tolist()
-        rows4h = four_hours.table[four_hours.table[:, 0] + 14_400_000 <= slot_ms][-WINDOW_4H:].tolist()
+        rows15 = fifteen.table[fifteen.table[:, 0] + 900_000 <= as_of_ms][-WINDOW_15M:].tolist()
+        rows4h = four_hours.table[four_hours.table[:, 0] + 14_400_000 <= as_of_ms][-WINDOW_4H:].tolist()
         assert (score.direction.value, score.confidence) == slow_score(rows15, rows4h, candle_decides=candle_decides)
         seen.add((score.direction, score.confidence >= 80))
     assert {(Direction.LONG, True), (Direction.SHORT, True), (Direction.NEUTRAL, False)} <= seen
 
 
 def windows(trend: str) -> tuple[Candles, Candles]:
-    five = [bar for bar in made_market("XBT/USDT", trend, SLOT).five if bar[0] < SLOT]
+    five = [bar for bar in made_market("XBT/USDT", trend, AS_OF).five if bar[0] < AS_OF]
     fifteen, four_hours = (Candles(t, np.array(rolled(five, t.minutes))) for t in (Timeframe.M15, Timeframe.H4))
-    return fifteen.closed_at(SLOT).newest(WINDOW_15M), four_hours.closed_at(SLOT).newest(WINDOW_4H)
+    return fifteen.closed_at(AS_OF).newest(WINDOW_15M), four_hours.closed_at(AS_OF).newest(WINDOW_4H)
 
 
 def reflected(candles: Candles) -> Candles:
