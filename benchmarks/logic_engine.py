@@ -14,11 +14,11 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from services.logic_engine.core.active import active_strategy
 from services.logic_engine.handlers import LogicEngine
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Bus
 from shared.bus.sqlite import SqliteBus
+from shared.deciding.active import active_strategy
 from shared.domain.candles import Candle, CandleQuality
 from shared.domain.events import CandlesClosed
 from shared.domain.timeframe import MINUTE_MS, Timeframe

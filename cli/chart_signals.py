@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
-from services.logic_engine.core.active import ActiveStrategy, active_strategy
-from services.logic_engine.core.decide import Moment, decide
-from services.logic_engine.core.opening import decimals_seen, opened_signal
+from shared.deciding.active import ActiveStrategy, active_strategy
+from shared.deciding.decide import Moment, decide
+from shared.deciding.opening import decimals_seen, opened_signal
 from shared.domain.bias import NO_BIAS
 from shared.domain.candles import Candle
 from shared.domain.decisions import Decision

@@ -21,7 +21,7 @@ from cli.replay.reader import OtherIdsFoundError, RefusedRow, TapeReader
 from cli.replay.refusals import refused_trades
 from cli.replay.screen import TimeLimits
 from services.logic_engine.configured import active_strategies
-from services.logic_engine.core.active import ActiveStrategy
+from shared.deciding.active import ActiveStrategy
 from shared.domain.bias import MacroBias
 from shared.domain.checks import check_name
 from shared.domain.errors import PermanentError

@@ -12,13 +12,13 @@ from cli.replay.batches import BatchMaker
 from cli.replay.biases import BiasFeed
 from services.aggregator.core.limits import REPLAY_LIMITS
 from services.aggregator.handlers import Aggregator
-from services.logic_engine.core.active import ActiveStrategy
 from services.logic_engine.handlers import LogicEngine
 from services.notifier.limits import SenderLimits
 from services.notifier.messengers.recording import RecordingMessenger
 from services.notifier.notifier import Notifier
 from shared.bus.memory import MemoryBus
 from shared.bus.port import DeadLetter
+from shared.deciding.active import ActiveStrategy
 from shared.domain.bias import MacroBias
 from shared.domain.checks import EPOCH_MS_MAX
 from shared.domain.decisions import Decision

@@ -1,6 +1,6 @@
 """From config/tracker.yaml to active strategies."""
 
-from services.logic_engine.core.active import ActiveStrategy, active_strategy
+from shared.deciding.active import ActiveStrategy, active_strategy
 from shared.runtime.config import StrategyConfig, TrackerConfig
 
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.logic_engine.core.active import ActiveStrategy
 from services.logic_engine.core.correction import affected_closes, corrections_in, entry_note, exit_note
-from services.logic_engine.core.decide import shadow_of, verdict
-from services.logic_engine.core.opening import opened_signal_id
 from services.logic_engine.ports import Ports
 from services.logic_engine.state import Series, State
+from shared.deciding.active import ActiveStrategy
+from shared.deciding.decide import shadow_of, verdict
+from shared.deciding.opening import opened_signal_id
 from shared.domain.candles import Candle
 from shared.domain.decisions import Decision, DecisionKind
 from shared.domain.errors import TransientError

@@ -6,13 +6,13 @@ candle again: the stored Decision says what it raised, a row that knows the cand
 
 from collections.abc import Sequence
 
-from services.logic_engine.core.active import ActiveStrategy
-from services.logic_engine.core.alerting import alerts_of, latches_after, raising, with_alerts
-from services.logic_engine.core.decide import Moment, decide
-from services.logic_engine.core.opening import decimals_seen
 from services.logic_engine.learning import Learning
 from services.logic_engine.ports import Ports
 from services.logic_engine.state import Series, State
+from shared.deciding.active import ActiveStrategy
+from shared.deciding.alerting import alerts_of, latches_after, raising, with_alerts
+from shared.deciding.decide import Moment, decide
+from shared.deciding.opening import decimals_seen
 from shared.domain.decisions import Decision
 from shared.domain.events import CandlesClosed
 from shared.domain.slots import SlotKey

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from services.logic_engine.core.active import ActiveStrategy
 from services.logic_engine.corrections import Corrections
 from services.logic_engine.deciding import Deciding
 from services.logic_engine.feeding import Feeding
@@ -18,6 +17,7 @@ from services.logic_engine.lives import Lives
 from services.logic_engine.ports import Ports
 from services.logic_engine.state import Series, State
 from shared.bus.port import Bus
+from shared.deciding.active import ActiveStrategy
 from shared.domain.checks import require
 from shared.domain.events import CandleCorrected, CandlesClosed, MacroBiasUpdated
 from shared.domain.timeframe import MINUTE_MS, Timeframe

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from services.logic_engine.core.opening import opened_signal_id
-from services.logic_engine.core.remembering import judged_entries
 from services.logic_engine.ports import Ports
 from services.logic_engine.state import State
+from shared.deciding.opening import opened_signal_id
+from shared.deciding.remembering import judged_entries
 from shared.domain.decisions import Decision
 from shared.domain.signals import Signal
 from shared.domain.timeframe import DAY_MS

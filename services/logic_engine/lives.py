@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.logic_engine.core.active import ActiveStrategy
-from services.logic_engine.core.opening import decimals_seen, opened_signal, opened_signal_id
 from services.logic_engine.ports import Ports
 from services.logic_engine.state import State
+from shared.deciding.active import ActiveStrategy
+from shared.deciding.opening import decimals_seen, opened_signal, opened_signal_id
 from shared.domain.candles import Candle
 from shared.domain.decisions import Action, Decision
 from shared.domain.events import CandlesClosed, SignalClosed, SignalOpened

@@ -5,11 +5,11 @@ import gc
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.logic_engine.configured import active_strategies, markets
-from services.logic_engine.core.active import ActiveStrategy
 from services.logic_engine.handlers import LogicEngine
 from services.logic_engine.kernels import load_kernels
 from services.logic_engine.settings import Settings
 from shared.bus.port import Delivery
+from shared.deciding.active import ActiveStrategy
 from shared.domain.errors import FencedError, PermanentError, TransientError
 from shared.domain.events import CandleCorrected, CandlesClosed, MacroBiasUpdated
 from shared.indicators import compilations

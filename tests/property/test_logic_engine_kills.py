@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from services.logic_engine.core.active import active_strategy
 from services.logic_engine.handlers import LogicEngine
+from shared.deciding.active import active_strategy
 from shared.domain.events import CandlesClosed
 from shared.store.signals import SlotStore
 from tests.support.engine_market import Bench, closed, wild_candles

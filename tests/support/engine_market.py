@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from services.logic_engine.core.active import ActiveStrategy, active_strategy
 from services.logic_engine.handlers import LogicEngine
 from shared.bus.memory import MemoryBus
+from shared.deciding.active import ActiveStrategy, active_strategy
 from shared.domain.candles import Candle, CandleQuality
 from shared.domain.events import CandleCorrected, CandlesClosed
 from shared.domain.rollup import roll_up

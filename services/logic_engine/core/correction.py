@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from services.logic_engine.core.decide import verdict
+from shared.deciding.decide import verdict
 from shared.domain.candles import Candle
 from shared.domain.decisions import Decision
 from shared.domain.signals import Signal, SignalExit, SignalStatus

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from services.logic_engine.core.active import active_strategy
+from shared.deciding.active import active_strategy
 from shared.domain.bias import Direction, MacroBias
 from shared.domain.candles import CandleQuality
 from shared.domain.decisions import Action, DecisionKind

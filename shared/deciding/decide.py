@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from services.logic_engine.core.active import ActiveStrategy
-from services.logic_engine.core.gates import bias_gate, freshness_gate, quality_gate
+from shared.deciding.active import ActiveStrategy
+from shared.deciding.gates import bias_gate, freshness_gate, quality_gate
 from shared.domain.bias import BiasInForce
 from shared.domain.decisions import Decision, Gate, WindowRecord
 from shared.domain.timeframe import Timeframe

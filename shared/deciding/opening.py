@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from services.logic_engine.core.active import ActiveStrategy
+from shared.deciding.active import ActiveStrategy
 from shared.domain.decimals import plain_text
 from shared.domain.decisions import Decision, Sizing
 from shared.domain.errors import InvalidValueError

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.logic_engine.core.active import ActiveStrategy
+from shared.deciding.active import ActiveStrategy
 from shared.domain.decisions import Decision
 from shared.domain.events import AlertRaised
 from shared.strategies.latches import Latches, step
