@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 Segment = tuple[tuple[float, float], tuple[float, float]]
-TICK_SIZE: Final = 13.0
-TITLE_SIZE: Final = 12.5
+TICK_SIZE: Final = 14.0
+TITLE_SIZE: Final = 13.0
 _DASHES: Final = (0, (4, 2.5))
 _BODY: Final = 0.36  # half the width of a candle, in bars
 

@@ -35,23 +35,24 @@ _LOCK: Final = threading.Lock()  # a figure draws one picture at a time
 
 def draw_chart(model: ChartModel) -> bytes:
     """The picture as PNG, 640 x 720 times its scale. Uses the Agg backend whatever the environment says."""
+    key = (model.theme, model.scale, len(model.panes))
     with _LOCK:
-        return _stage(model.theme, model.scale, len(model.panes)).draw(model)
+        stage = _STAGES.pop(key, None) or _new_stage(*key)
+        picture = stage.draw(model)
+        _STAGES[key] = stage  # only now: what a failed picture left behind shows in no other
+    return picture
 
 
-def warm_up_drawing() -> None:
+def warm_up_drawing(theme: str = "dark", scale: float = DEFAULT_SCALE) -> None:
     """Pay for the imports and the figure of the usual chart now (about a second)."""
     with _LOCK:
-        _stage("dark", DEFAULT_SCALE, 1)
+        _STAGES[theme, scale, 1] = _new_stage(theme, scale, 1)
 
 
-def _stage(theme: str, scale: float, pane_count: int) -> "Stage":
-    key = (theme, scale, pane_count)
-    if key not in _STAGES:
-        if len(_STAGES) == _STAGES_MAX:
-            _STAGES.pop(next(iter(_STAGES)))
-        _STAGES[key] = Stage(THEMES[theme], scale, pane_count)
-    return _STAGES[key]
+def _new_stage(theme: str, scale: float, pane_count: int) -> "Stage":
+    if len(_STAGES) >= _STAGES_MAX:
+        _STAGES.pop(next(iter(_STAGES)))  # the one that has not been used for the longest time
+    return Stage(THEMES[theme], scale, pane_count)
 
 
 class Stage:

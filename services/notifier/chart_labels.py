@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LABEL_GAP: Final = 12.0  # from the pane to the labels
-LABEL_SIZE: Final = 13.5
+LABEL_SIZE: Final = 14.0
+_LINE_SHIFT: Final = 9.0  # of its two lines from its middle
 _PADDING: Final = 7.0
 _RADIUS: Final = 4.0
 
@@ -42,7 +43,7 @@ class LabelColumn:
             y = pane.y_of(level.label_price)
             colour = self._theme.of(level.kind)
             self.frame(left, y - LABEL_HEIGHT / 2 + 1, left + width, y + LABEL_HEIGHT / 2 - 1, colour)
-            for text, shift in zip(_label_lines(level, model.price_decimals), (-8.5, 8.5), strict=True):
+            for text, shift in zip(_label_lines(level, model.price_decimals), (-_LINE_SHIFT, _LINE_SHIFT), strict=True):
                 self._texts.put(
                     left + _PADDING, y + shift, text, size=LABEL_SIZE, colour=self._theme.on_label, bold=True
                 )

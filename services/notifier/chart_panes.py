@@ -24,7 +24,7 @@ from services.notifier.core.chart_values import ChartModel, Pane
 _BIASED: Final = ("long", "short", "neutral")
 _ROW_TOP: Final = 34
 _ROW_HEIGHT: Final = 20
-_ROW_SIZE: Final = 13.5
+_ROW_SIZE: Final = 14.0
 
 
 class VolumePane(PaneBox):

@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
 from services.notifier.chart_drawing import draw_chart, warm_up_drawing
-from services.notifier.core.chart_model import ChartModel
+from services.notifier.core.chart_model import DEFAULT_LOOK, ChartLook, ChartModel
 
 _Result = TypeVar("_Result")
 
@@ -33,10 +33,14 @@ class ChartPool(Protocol):
 
 
 class ProcessChartPool:
-    """`workers` processes, started at the first chart and again when one was killed. At most `waiting_max` charts wait."""
+    """`workers` processes, started at the first chart and again when one was killed. At most `waiting_max` charts wait.
 
-    def __init__(self, *, workers: int = 1, waiting_max: int = 50) -> None:
+    look: of most charts, whose figure is made ahead of the first one.
+    """
+
+    def __init__(self, *, workers: int = 1, waiting_max: int = 50, look: ChartLook = DEFAULT_LOOK) -> None:
         self._workers = workers
+        self._look = look
         self._places = asyncio.Semaphore(waiting_max)
         self._executor: ProcessPoolExecutor | None = None
 
@@ -52,7 +56,7 @@ class ProcessChartPool:
     async def warm(self) -> None:
         """Start a worker and let it make its first figure, so that the first chart is as fast as the next."""
         with contextlib.suppress(BrokenProcessPool):
-            await self._submit(warm_up_drawing)
+            await self._submit(warm_up_drawing, self._look.theme, self._look.scale)
 
     async def close(self) -> None:
         """End the workers; charts in the making are given up."""

@@ -65,7 +65,7 @@ class TextLayer:
 
     def width(self, text: str, size: float, *, bold: bool = False) -> float:
         """How wide the text will be, in units."""
-        return float(_font(round(size * self._scale, 1), bold=bold).getlength(text)) / self._scale
+        return float(_font(round(size * self._scale), bold=bold).getlength(text)) / self._scale
 
     def write(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """The pixels (RGBA, shape (height, width, 4)) with the texts on them, as RGB; the layer is empty again."""
@@ -76,8 +76,8 @@ class TextLayer:
         draw = ImageDraw.Draw(image)
         for item in self._writings:
             size = item.size * self._scale
-            place = (item.x * self._scale, round(item.y * self._scale + size * _CAPITAL / 2))
-            font = _font(round(size, 1), bold=item.bold)
+            place = (round(item.x * self._scale), round(item.y * self._scale + size * _CAPITAL / 2))
+            font = _font(round(size), bold=item.bold)
             draw.text(
                 place,
                 item.text,
@@ -92,10 +92,10 @@ class TextLayer:
 
 
 @lru_cache(maxsize=64)
-def _font(size_px: float, *, bold: bool) -> "FreeTypeFont":
+def _font(size_px: int, *, bold: bool) -> "FreeTypeFont":
     import matplotlib as mpl
     from PIL import ImageFont
 
     file = Path(mpl.get_data_path()) / "fonts" / "ttf" / _FILES[bold]
-    # The basic layout needs no Raqm library: the same places everywhere.
+    # Whole pixels, since hinting distorts others. The basic layout needs no Raqm library: the same places everywhere.
     return ImageFont.truetype(str(file), size_px, layout_engine=ImageFont.Layout.BASIC)

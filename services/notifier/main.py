@@ -55,7 +55,8 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
     chats = configured_chats(settings) if bot else ()
     if bot and not chats:
         context.log.warning("no_chat_configured", hint="write /start to the bot, then set TELEGRAM_CHAT_ID")
-    pool = ProcessChartPool(workers=settings.chart_workers, waiting_max=settings.charts_waiting_max)
+    look = ChartLook(theme=settings.chart_theme, scale=settings.chart_scale, language=settings.language)
+    pool = ProcessChartPool(workers=settings.chart_workers, waiting_max=settings.charts_waiting_max, look=look)
     state = NotifierState(context.store)
     messenger = await _messenger(context, state, bot if chats else None)
     limits = settings.sender_limits()
@@ -74,7 +75,7 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
             pool=pool,
             log=context.log,
             cache_ttl_ms=round(settings.chart_cache_hours * 3_600_000),
-            look=ChartLook(theme=settings.chart_theme, scale=settings.chart_scale, language=settings.language),
+            look=look,
             kinds=strategy_kinds(load_config(settings.tracker_config)),
         ),
         limits=limits if chats else msgspec.structs.replace(limits, rates=None),

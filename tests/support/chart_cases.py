@@ -16,7 +16,7 @@ from tests.support.signals import FIRST_OPEN_MS, a_signal, closed, some_candles
 
 DARK = ChartLook(scale=1.0)
 LIGHT = ChartLook(theme="light", scale=1.0)
-STRANGE_SYMBOL = "<b>&$PEPE$1000000_币安USDT"
+STRANGE_SYMBOL = "<b>&$PEPE$WWWMW币安_1000000USDT"
 
 
 def chart_cases() -> dict[str, ChartModel]:

@@ -6,7 +6,7 @@ import msgspec
 
 from shared.domain.identity import digest_text
 
-DRAWING_VERSION: Final = 3  # raise it when the drawing changes: cached pictures are then drawn anew
+DRAWING_VERSION: Final = 4  # raise it when the drawing changes: cached pictures are then drawn anew
 Column = tuple[float | None, ...]  # one entry per bar, oldest first; None where there is no value
 
 

@@ -77,6 +77,16 @@ def test_a_figure_that_was_used_before_draws_the_same_bytes():
     assert again == fresh
 
 
+def test_a_picture_that_failed_leaves_nothing_in_the_next():
+    model = CASES["open_long"]
+    before = draw_chart(model)
+    unknown = msgspec.structs.replace(model.levels[0], kind="no_such_level")
+    with pytest.raises(AttributeError):
+        draw_chart(msgspec.structs.replace(model, levels=(*model.levels, unknown)))
+
+    assert draw_chart(model) == before
+
+
 def test_the_picture_has_the_size_of_its_scale_and_pyplot_keeps_no_figure():
     import matplotlib.pyplot as plt
 
