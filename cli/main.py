@@ -173,18 +173,44 @@ def compile_kernels() -> None:
 
 @app.command("replay")
 def replay(
-    trades: Annotated[Path, typer.Option(help="Tape: CSV or CSV.gz with event_time, symbol, trade_id, price, ...")],
-    exchange: Annotated[str, typer.Option(help="Venue and market of the tape, e.g. binance-spot.")],
+    exchange: Annotated[str, typer.Option(help="Venue and market of the data, e.g. binance-spot.")],
     out: Annotated[Path, typer.Option(help="Folder to write to; created when absent.")],
+    trades: Annotated[
+        Path | None, typer.Option(help="Tape: CSV or CSV.gz with event_time, symbol, trade_id, price, ...")
+    ] = None,
+    candles: Annotated[
+        list[Path] | None,
+        typer.Option(help="In place of a tape: candles of one symbol per file, Binance, Bybit or Kraken."),
+    ] = None,
+    symbol: Annotated[
+        list[str] | None, typer.Option(help="Symbols of the candle files; else from their names.")
+    ] = None,
     strategy: Annotated[list[str] | None, typer.Option(help="Only these strategies of the configuration.")] = None,
     timeframes: Annotated[str, typer.Option(help="Candles to write, e.g. 1m,5m; all by default.")] = "",
     config: Annotated[Path, typer.Option(help="Configuration.", envvar="TRACKER_CONFIG")] = Path("config/tracker.yaml"),
     bias: Annotated[Path | None, typer.Option(help="Macro biases in force, as `cst macro` writes them.")] = None,
 ) -> None:
-    """Run the services' own cores over a recorded tape: candles, decisions, signals and messages as files."""
+    """Run the services' own cores over a recorded tape or over candles: candles, decisions, signals, messages as files."""
     from cli.supervisor.plan import use_kernel_cache
 
+    if (trades is None) == (not candles):
+        raise PermanentError("either --trades or --candles is needed")
     use_kernel_cache()
+    if candles:
+        from cli.replay.candle_command import run_candle_replay
+
+        run_candle_replay(
+            files=candles,
+            symbols=symbol or [],
+            exchange=exchange,
+            out=out,
+            strategy_names=strategy or [],
+            timeframes=timeframes,
+            config_file=config,
+            bias_file=bias,
+        )
+    if trades is None:
+        return
     from cli.replay.command import run_replay
 
     run_replay(

@@ -47,9 +47,9 @@ def run_replay(
     bias_file: the macro biases in force; without one none is. limits: which times of a row are believed. What is refused stands in refused.jsonl, everything else goes on.
     """
     check_name(exchange, "exchange", "--exchange")
-    strategies = _strategies(load_config(config_file), strategy_names)
-    wanted, biases = _timeframes(timeframes), load_biases(bias_file)
-    _make_folder(out)
+    strategies = chosen_strategies(load_config(config_file), strategy_names)
+    wanted, biases = chosen_timeframes(timeframes), load_biases(bias_file)
+    make_folder(out)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(50)
     )  # results speak; refusals are in a file
@@ -73,7 +73,8 @@ def _read_until_ids_fit(
             ids_kind = found.kind
 
 
-def _strategies(config: TrackerConfig, names: Sequence[str]) -> tuple[ActiveStrategy, ...]:
+def chosen_strategies(config: TrackerConfig, names: Sequence[str]) -> tuple[ActiveStrategy, ...]:
+    """The strategies of the configuration that are enabled, or those named; raises PermanentError for an unknown name."""
     known = [item.name for item in config.strategies]
     for name in names:
         if name not in known:
@@ -84,7 +85,8 @@ def _strategies(config: TrackerConfig, names: Sequence[str]) -> tuple[ActiveStra
     return active_strategies(config)
 
 
-def _timeframes(text: str) -> tuple[Timeframe, ...]:
+def chosen_timeframes(text: str) -> tuple[Timeframe, ...]:
+    """Timeframes from a list such as `1m,5m`; all for an empty text."""
     if not text:
         return tuple(Timeframe)
     try:
@@ -94,7 +96,8 @@ def _timeframes(text: str) -> tuple[Timeframe, ...]:
         raise PermanentError(f"--timeframes must be a list of {known}, was {text!r}") from error
 
 
-def _make_folder(out: Path) -> None:
+def make_folder(out: Path) -> None:
+    """Make the folder, writable; raises PermanentError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / ".writable"

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -24,11 +24,14 @@ from shared.domain.checks import EPOCH_MS_MAX
 from shared.domain.decisions import Decision
 from shared.domain.events import CandleCorrected, CandlesClosed, MacroBiasUpdated
 from shared.domain.signals import Signal
+from shared.domain.timeframe import Timeframe
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology
+from shared.store.candles import CandleStore
 from shared.store.decisions import DecisionStore
 from shared.store.memory import MemoryStore
 
+_CANDLES_TOPIC: Final = "candles-closed"
 _CANDLES: Final = "logic-engine--candles-closed"
 _BIAS_TOPIC: Final = "macro-bias-updates"
 _BIASES: Final = "logic-engine--macro-bias-updates"
@@ -41,7 +44,12 @@ _REFUSED_MAX: Final = 10_000_000
 class Pipeline:
     """The services of one replay. `seconds` holds the time spent by stage."""
 
-    def __init__(self, strategies: Sequence[ActiveStrategy], biases: Sequence[MacroBias] = ()) -> None:
+    def __init__(
+        self,
+        strategies: Sequence[ActiveStrategy],
+        biases: Sequence[MacroBias] = (),
+        base: Timeframe = Timeframe.M1,
+    ) -> None:
         topology = load_topology()
         self.clock = EventClock()
         self.store = MemoryStore(topology, self.clock)
@@ -52,7 +60,7 @@ class Pipeline:
         self._biases = BiasFeed(biases)
         self._decisions = DecisionStore(self.store)
         self._aggregator = Aggregator(store=self.store, bus=self.bus, limits=REPLAY_LIMITS)
-        self._engine = LogicEngine(store=self.store, bus=self.bus, clock=self.clock, strategies=strategies)
+        self._engine = LogicEngine(store=self.store, bus=self.bus, clock=self.clock, strategies=strategies, base=base)
         self._notifier = Notifier(
             store=self.store,
             messenger=self.messenger,
@@ -86,6 +94,22 @@ class Pipeline:
                 await self._aggregator.finish(maker.last_minute_ms)
             await self._take_biases(EPOCH_MS_MAX)
             await self._pump()
+
+    async def run_closes(self, closes: Iterable[Sequence[CandlesClosed]], on_close: Callable[[], None]) -> None:
+        """Feed candles in place of trades: each item holds what closes at one time, of every symbol."""
+        await self._engine.start([])
+        candles = CandleStore(self.store)
+        for events in closes:
+            self.clock.now_ms = events[0].close_time_ms
+            for timeframe in Timeframe:
+                chosen = [candle for event in events for candle in event.candles if candle.timeframe is timeframe]
+                if chosen:
+                    await candles.save(chosen, fence=None)
+            if due := self._biases.due(self.clock.now_ms):
+                await self._engine.handle_bias(due)
+            await self.bus.publish(_CANDLES_TOPIC, list(events))
+            await self._pump()
+            on_close()
 
     async def refused(self) -> list[DeadLetter]:
         """What the aggregator refused, oldest first."""

@@ -39,7 +39,7 @@ class Feeding:
         for series, closes in announced.items():
             handled_ms = self._state.handled_through_ms(series)
             new = sorted(close for close in closes if close > handled_ms)
-            if follows_directly(handled_ms, new):
+            if follows_directly(handled_ms, new, self._state.base.duration_ms):
                 ready += [closes[close] for close in new]
                 continue
             known = await self._stored(series, handled_ms, CATCH_UP_MINUTES_MAX)

@@ -34,6 +34,7 @@ class LogicEngine:
 
     fence:              of the lease under which it writes; None where nobody else can (replay).
     entry_freshness_ms: market time within which a Decision must be made to open something.
+    base:               the finest timeframe of the candles; not 1m only in the replay of coarser ones.
     gap_patience_ms:    how far a series must have moved on before a minute that never came is passed over.
     """
 
@@ -47,12 +48,13 @@ class LogicEngine:
         fence: int | None = None,
         entry_freshness_ms: int = ENTRY_FRESHNESS_MS,
         gap_patience_ms: int = GAP_PATIENCE_MS,
+        base: Timeframe = Timeframe.M1,
     ) -> None:
         names = [active.name for active in strategies]
         require(bool(names), "at least one strategy is enabled", names, "logic engine")
         require(len(set(names)) == len(names), "names of strategies must be unique", names, "logic engine")
         self._ports = Ports(store=store, bus=bus, clock=clock, fence=fence)
-        self._state = State(self._ports, strategies)
+        self._state = State(self._ports, strategies, base)
         self._feeding = Feeding(
             self._ports, self._state, gap_patience_ms=gap_patience_ms, entry_freshness_ms=entry_freshness_ms
         )

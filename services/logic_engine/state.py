@@ -11,7 +11,7 @@ from shared.domain.events import CandleCorrected, CandlesClosed
 from shared.domain.pairs import base_and_quote
 from shared.domain.signals import Signal
 from shared.domain.slots import SignalRecord, Slot, SlotKey
-from shared.domain.timeframe import MINUTE_MS, Timeframe
+from shared.domain.timeframe import Timeframe
 from shared.store.latches import LatchRow
 from shared.strategies.windows import WindowTable
 
@@ -21,8 +21,9 @@ Series = tuple[str, str]  # exchange, symbol
 class State:
     """Windows, slots, open signals and bias versions of every series seen."""
 
-    def __init__(self, ports: Ports, strategies: Sequence[ActiveStrategy]) -> None:
+    def __init__(self, ports: Ports, strategies: Sequence[ActiveStrategy], base: Timeframe = Timeframe.M1) -> None:
         self._ports = ports
+        self.base = base  # the finest timeframe there is: exits and progress go by it
         self.strategies = tuple(strategies)
         lengths: dict[Timeframe, int] = {}
         for active in strategies:
@@ -62,7 +63,7 @@ class State:
 
     def follows(self, series: Series, close_ms: int) -> bool:
         """Whether the close is the next one for every strategy."""
-        handled_ms = close_ms - MINUTE_MS
+        handled_ms = close_ms - self.base.duration_ms
         for key in self.keys(series):
             slot = self.slots.get(key)
             if slot is None or slot.handled_through_ms != handled_ms:
@@ -90,7 +91,7 @@ class State:
         new = []
         for key in missing:
             if key not in self.slots:
-                begin_ms = first_close_ms[key.exchange, key.symbol] - MINUTE_MS
+                begin_ms = first_close_ms[key.exchange, key.symbol] - self.base.duration_ms
                 new.append((key, Slot(handled_through_ms=begin_ms)))
         await self.save_slots(new)
         self.known.update(dict.fromkeys(first_close_ms))

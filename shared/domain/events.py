@@ -219,5 +219,10 @@ def _check_candles(candles: tuple[Candle, ...], exchange: str, symbol: str) -> N
             return
     place = f"{exchange} {symbol}"
     require(bool(candles), "at least one candle is required", candles, place)
-    require(candles[0].timeframe is Timeframe.M1, "the 1m candle comes first", candles[0].timeframe, place)
+    # Replayed candles may begin at a coarser timeframe: the finest of their source then stands first.
+    finest = min(candles, key=lambda candle: candle.timeframe.duration_ms).timeframe
+    rule = "the 1m candle, or the finest there is, comes first"
+    require(candles[0].timeframe is finest, rule, candles[0].timeframe, place)
+    if all((candle.symbol, candle.exchange) == (symbol, exchange) for candle in candles):
+        return
     raise InvalidValueError(f"all candles must be of {symbol}, were {[one.symbol for one in candles]} ({place})")

@@ -78,7 +78,7 @@ def test_an_announcement_refuses_candles_of_another_minute_symbol_or_order():
     assert CandlesClosed(**announcement, candles=(minute, five)).candles == (minute, five)
     for candles, text in (
         ((), "at least one candle"),
-        ((five, minute), "the 1m candle comes first"),
+        ((five, minute), "the 1m candle, or the finest there is, comes first"),
         ((minute, a_candle(0, 9.0, 1)), "all candles must close at 300000, was 60000"),
         ((a_candle(4, 9.0, 1, symbol="T"),), "all candles must be of S"),
     ):

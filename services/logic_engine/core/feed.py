@@ -7,9 +7,9 @@ from shared.domain.events import CandlesClosed
 from shared.domain.timeframe import MINUTE_MS, Timeframe
 
 
-def follows_directly(handled_through_ms: int, closes: Sequence[int]) -> bool:
-    """Whether these closes (ascending) continue minute by minute: then nothing need be read from the store."""
-    return all(close == handled_through_ms + number * MINUTE_MS for number, close in enumerate(closes, start=1))
+def follows_directly(handled_through_ms: int, closes: Sequence[int], step_ms: int = MINUTE_MS) -> bool:
+    """Whether these closes (ascending) continue step by step: then nothing need be read from the store."""
+    return all(close == handled_through_ms + number * step_ms for number, close in enumerate(closes, start=1))
 
 
 def next_in_order(
