@@ -14,7 +14,7 @@ from cli.replay.candle_reader import CandleFile, closes, read_candles
 from cli.replay.command import chosen_strategies, chosen_timeframes, make_folder
 from cli.replay.driver import Pipeline
 from cli.replay.outputs import Outputs, peak_rss_mb
-from services.logic_engine.core.active import ActiveStrategy
+from shared.deciding.active import ActiveStrategy
 from shared.domain.bias import MacroBias
 from shared.domain.checks import check_name
 from shared.domain.errors import PermanentError
