@@ -69,6 +69,11 @@ class ChartService:
         self._kinds = kinds or {}
         self._drawing: dict[str, asyncio.Task[bytes]] = {}
 
+    @property
+    def look(self) -> ChartLook:
+        """The look where a call names none."""
+        return self._look
+
     async def picture(
         self, signal: Signal, *, timeframe: Timeframe | None = None, look: ChartLook | None = None
     ) -> bytes:

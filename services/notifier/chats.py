@@ -27,6 +27,11 @@ class Chats:
         return tuple(self._profiles)
 
     @property
+    def profiles(self) -> tuple[ChatProfile, ...]:
+        """What is configured of every chat."""
+        return tuple(self._profiles.values())
+
+    @property
     def paused(self) -> bool:
         """Whether new signals are paused."""
         return self.state(EVERYWHERE).paused

@@ -1,64 +1,53 @@
-"""Builds the notifier from its settings and runs it: two consumers, one sender, and with a token the button bot."""
+"""Builds the notifier from its settings and runs it: consumers, one sender, and with a token what answers people."""
 
 import asyncio
 import contextlib
-import re
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from telegram import Bot
-from telegram.constants import ChatType
-from telegram.error import InvalidToken, TelegramError
 
-from services.notifier.bot import ButtonBot
+from services.notifier.bot import Polling
 from services.notifier.chart_pool import ProcessChartPool
 from services.notifier.charts import ChartService, strategy_kinds
-from services.notifier.configured import addresses, chat_profiles
+from services.notifier.configured import addresses
+from services.notifier.connecting import channels_among, configured_chats, offer_commands, open_bot, telegram_messenger
 from services.notifier.core.chart_model import ChartLook
 from services.notifier.core.chats import ChatProfile
 from services.notifier.messengers.console import CONSOLE_CHAT, ConsoleMessenger
 from services.notifier.messengers.port import Messenger
-from services.notifier.messengers.telegram import TelegramMessenger, build_bot, close_bot
+from services.notifier.messengers.telegram import TelegramMessenger, close_bot
 from services.notifier.notifier import Notifier
+from services.notifier.people import Pace
+from services.notifier.reception import build_updates
 from services.notifier.settings import NotifierSettings
 from services.notifier.state import NotifierState
+from services.notifier.updates import Updates
 from shared.domain.errors import TransientError
 from shared.runtime.config import load_config
 from shared.runtime.consumer import consume, wait_or_stop
 from shared.runtime.leadership import process_owner
 from shared.runtime.service import ServiceContext, run_service
-from shared.runtime.settings import SettingsError
 
 SUBSCRIPTIONS: Final = (
     "notifier--trade-signals-micro",
     "notifier--macro-bias-updates",
     "notifier--system-events",
 )
-_TOKEN: Final = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
-
-
-def configured_chats(settings: NotifierSettings) -> tuple[ChatProfile, ...]:
-    """The chats of config/tracker.yaml; entries without an id mean TELEGRAM_CHAT_ID, if that is set.
-
-    Raises SettingsError for anything that is no chat id.
-    """
-    place, chat_id = str(settings.tracker_config), settings.telegram_chat_id
-    config = load_config(settings.tracker_config)
-    return chat_profiles(config, default_chat=chat_id, language=settings.language, place=place)
+SettingsT = TypeVar("SettingsT", bound=NotifierSettings)
 
 
 async def start(context: ServiceContext[NotifierSettings]) -> None:
     """Run until the service stops."""
     settings = context.settings
-    bot = await _bot(context)
-    chats = configured_chats(settings) if bot else ()
-    if bot and not chats:
+    opened = await open_bot(settings, context.log)
+    chats = configured_chats(settings) if opened else ()
+    if opened and not chats:
         context.log.warning("no_chat_configured", hint="write /start to the bot, then set TELEGRAM_CHAT_ID")
-    look = ChartLook(theme=settings.chart_theme, scale=settings.chart_scale, language=settings.language)
-    pool = ProcessChartPool(workers=settings.chart_workers, waiting_max=settings.charts_waiting_max, look=look)
-    state = NotifierState(context.store)
-    messenger = await _messenger(context, state, bot if chats else None)
+    pool = chart_pool(settings)
+    charts = build_charts(context, pool)
+    telegram = await telegram_messenger(opened[0], NotifierState(context.store), context.log) if opened else None
+    messenger: Messenger = telegram if telegram and chats else _console(context)
     limits = settings.sender_limits()
     notifier = Notifier(
         store=context.store,
@@ -69,21 +58,14 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
         owner=process_owner(settings.instance_id),
         bus=context.bus,
         cache=context.cache,
-        charts=ChartService(
-            store=context.store,
-            cache=context.cache,
-            pool=pool,
-            log=context.log,
-            cache_ttl_ms=round(settings.chart_cache_hours * 3_600_000),
-            look=look,
-            kinds=strategy_kinds(load_config(settings.tracker_config)),
-        ),
+        charts=charts,
         limits=limits if chats else msgspec.structs.replace(limits, rates=None),
     )
-    if bot and chats:
-        notifier.chats.settle_exit_replies(await _channels(bot, addresses(chats), context.log))
     try:
         async with asyncio.TaskGroup() as tasks:
+            if opened and chats:
+                channels = await channels_among(opened[0], addresses(chats), context.log)
+                notifier.chats.settle_exit_replies(channels)
             for subscription in SUBSCRIPTIONS:
                 consumer = consume(
                     context.bus,
@@ -94,79 +76,86 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
                 )
                 tasks.create_task(consumer)
             tasks.create_task(notifier.run(context.stopping))
-            tasks.create_task(_report(context, notifier, telegram=bool(bot and chats)))
+            tasks.create_task(_report(context, notifier, telegram=bool(chats)))
             tasks.create_task(_warm(pool, context.log))
-            if bot:
-                buttons = ButtonBot(
-                    bot=bot,
-                    notifier=notifier,
-                    store=context.store,
-                    cache=context.cache,
-                    chats=addresses(chats),
-                    poll_seconds=settings.telegram_poll_seconds,
-                    log=context.log,
-                )
-                tasks.create_task(buttons.run(context.stopping))
+            if opened and telegram and settings.telegram_updates == "polling":
+                updates = updates_of(context, opened, telegram, notifier, charts)
+                tasks.create_task(_poll(context, opened[0], updates))
     finally:
         await pool.close()
         await messenger.close()
-        if bot:
-            await close_bot(bot)
+        if opened:
+            await close_bot(opened[0])
 
 
-async def _messenger(context: ServiceContext[NotifierSettings], state: NotifierState, bot: Bot | None) -> Messenger:
+def chart_look(settings: NotifierSettings) -> ChartLook:
+    """As the settings want charts to look where a chat does not say otherwise."""
+    return ChartLook(theme=settings.chart_theme, scale=settings.chart_scale, language=settings.language)
+
+
+def chart_pool(settings: NotifierSettings) -> ProcessChartPool:
+    """The processes that draw."""
+    look = chart_look(settings)
+    return ProcessChartPool(workers=settings.chart_workers, waiting_max=settings.charts_waiting_max, look=look)
+
+
+def build_charts(context: ServiceContext[SettingsT], pool: ProcessChartPool) -> ChartService:
+    """Charts as the settings want them to look."""
     settings = context.settings
-    if bot is None:
-        return ConsoleMessenger(
-            folder=settings.outbox_dir, now_ms=context.clock.market_ms, output_format=settings.console_format
-        )
-
-    async def on_moved(former: str, new: str) -> None:
-        context.log.warning("chat_moved", former=former, new=new, hint="put the new id into the configuration")
-        await state.keep_moved(former, new)
-
-    return TelegramMessenger(bot, moved=await state.moved(), on_moved=on_moved)
-
-
-async def _channels(bot: Bot, chats: Sequence[str], log: Any) -> frozenset[str]:
-    """Which of the chats are channels: there an exit is told by the edit alone. A chat that cannot be asked is none."""
-    found = set()
-    for chat in chats:
-        if chat.startswith("-100"):  # only these can be channels by number
-            try:
-                if (await bot.get_chat(chat)).type == ChatType.CHANNEL:
-                    found.add(chat)
-            except TelegramError as error:
-                log.warning("chat_not_readable", chat=chat, reason=str(error))
-    return frozenset(found)
-
-
-async def _bot(context: ServiceContext[NotifierSettings]) -> Bot | None:
-    """The client of the configured token, None without one. Raises SettingsError where Telegram refuses the token."""
-    settings = context.settings
-    token = settings.telegram_bot_token.get_secret_value().strip() if settings.telegram_bot_token else ""
-    if not token:
-        return None
-    if not _TOKEN.fullmatch(token):
-        raise SettingsError("TELEGRAM_BOT_TOKEN must look like 123456:ABC-def as @BotFather gives it (value hidden)")
-    bot = build_bot(
-        token,
-        settings.telegram_api_url,
-        timeout_seconds=settings.telegram_timeout_seconds,
-        connections=settings.telegram_connections,
-        keepalive_seconds=settings.telegram_keepalive_seconds,
-        poll_seconds=settings.telegram_poll_seconds,
+    return ChartService(
+        store=context.store,
+        cache=context.cache,
+        pool=pool,
+        log=context.log,
+        cache_ttl_ms=round(settings.chart_cache_hours * 3_600_000),
+        look=chart_look(settings),
+        kinds=strategy_kinds(load_config(settings.tracker_config)),
     )
-    try:
-        me = await bot.get_me()
-        context.log.info("telegram_ready", bot=me.username)
-    except InvalidToken as error:
-        raise SettingsError(
-            "TELEGRAM_BOT_TOKEN is refused by Telegram: ask @BotFather for the right one, or remove it to use the console"
-        ) from error
-    except TelegramError as error:  # messages wait in the outbox until it is back
-        context.log.warning("telegram_unreachable", reason=str(error))
-    return bot
+
+
+def updates_of(
+    context: ServiceContext[SettingsT],
+    opened: tuple[Bot, str],
+    messenger: TelegramMessenger,
+    notifier: Notifier,
+    charts: ChartService,
+) -> Updates:
+    """What answers people, as the settings want it."""
+    settings = context.settings
+    return build_updates(
+        bot=opened[0],
+        bot_name=opened[1],
+        messenger=messenger,
+        notifier=notifier,
+        store=context.store,
+        cache=context.cache,
+        charts=charts,
+        config=load_config(settings.tracker_config),
+        default_chat=settings.telegram_chat_id,
+        clock=context.clock,
+        log=context.log,
+        pace=Pace(questions_max=settings.questions_max, seconds=settings.questions_seconds),
+        look=charts.look,
+    )
+
+
+async def _poll(context: ServiceContext[NotifierSettings], bot: Bot, updates: Updates) -> None:
+    await offer_commands(bot, context.log)
+    polling = Polling(
+        bot=bot,
+        updates=updates,
+        cache=context.cache,
+        poll_seconds=context.settings.telegram_poll_seconds,
+        log=context.log,
+    )
+    await polling.run(context.stopping)
+
+
+def _console(context: ServiceContext[NotifierSettings]) -> ConsoleMessenger:
+    settings = context.settings
+    return ConsoleMessenger(
+        folder=settings.outbox_dir, now_ms=context.clock.market_ms, output_format=settings.console_format
+    )
 
 
 async def _warm(pool: ProcessChartPool, log: Any) -> None:

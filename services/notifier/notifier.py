@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
+
 from services.notifier.charts import ChartService, ChartUnavailableError
 from services.notifier.chats import Chats
-from services.notifier.core.callbacks import chart_keyboard
 from services.notifier.core.chats import ChatProfile
 from services.notifier.core.texts import chart_caption
 from services.notifier.handlers import Queue
@@ -117,10 +118,6 @@ class Notifier:
         counts = {"charts_in_the_making": len(self._chart_tasks), "chats": len(self.chats.names)}
         return {**self._sender.status(), **counts}
 
-    def start_chart(self, chat: str, signal: Signal, message_id: int) -> bool:
-        """Draw a signal's chart and show it below its message; False where the same one is already on its way."""
-        return self._in_hand((chat, signal.signal_id, "shown"), self._show_chart(chat, signal, message_id))
-
     async def charts_done(self, timeout_seconds: float) -> None:
         """Wait for the pictures in the making, at most so long."""
         if self._chart_tasks:
@@ -154,7 +151,9 @@ class Notifier:
         if self._charts is None:
             return
         try:
-            content = await self._charts.picture(signal)
+            voice = self.chats.voice(chat)
+            look = msgspec.structs.replace(self._charts.look, language=voice.words.code, zone=voice.zone)
+            content = await self._charts.picture(signal, look=look)
         except ChartUnavailableError as error:  # the text says everything; whoever presses Chart is told the reason
             self._log.warning("chart_unavailable", chat=chat, signal_id=signal.signal_id, reason=str(error))
             return
@@ -171,35 +170,14 @@ class Notifier:
         try:
             picture = await self._charts.picture(signal)
             caption = chart_caption(self.chats.voice(chat), signal)
-            post = Post(chat=chat, text=caption, signal=signal, keyboard=chart_keyboard(signal))
-            await self.show(post, picture, message_id)
+            await self._messenger.show_chart(Post(chat=chat, text=caption, signal=signal), picture, reply_to=message_id)
             log.info("chart_shown", bytes=len(picture))
         except ChartUnavailableError as error:
             log.warning("chart_unavailable", reason=str(error))
-            await self._say_unavailable(chat, signal, str(error))
         except (RetryLaterError, NotDeliveredError, OutcomeUnknownError, RefusedError) as error:
             log.warning("chart_not_shown", reason=str(error))
         except Exception:
             log.exception("chart_failed")
-
-    async def show(self, post: Post, picture: bytes, reply_to: int | None) -> int:
-        """A picture that somebody asked for; it is counted against the chat's budget, but waits for nothing."""
-        self.budget.take(post.chat, self._clock.wall_ms())
-        try:
-            return await self._messenger.show_chart(post, picture, reply_to=reply_to)
-        except RetryLaterError as error:  # once more; a picture is asked for again by pressing again
-            await asyncio.sleep(min(self._wait_seconds(error), _CHART_WAIT_SECONDS_MAX))
-            return await self._messenger.show_chart(post, picture, reply_to=reply_to)
-
-    def _wait_seconds(self, error: RetryLaterError) -> float:
-        limits = self.budget.limits
-        return limits.wait_ms(error.seconds) / 1000 if limits else error.seconds
-
-    async def _say_unavailable(self, chat: str, signal: Signal, reason: str) -> None:
-        if not self._messenger.draws_charts:  # somebody pressed a button and waits
-            words = self.chats.voice(chat).words
-            text = words.chart_failed.format(signal_id=signal.signal_id, reason=reason)
-            await self._messenger.send(Post(chat=chat, text=text, signal=None))
 
     async def _announce_refusal(self, row: OutboxRow, reason: str) -> None:
         """Tell the other chats, once an hour per chat; a refused system event is only logged, or it would go round."""

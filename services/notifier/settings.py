@@ -27,6 +27,9 @@ class NotifierSettings(ServiceSettings):
     )
     telegram_timeout_seconds: PositiveFloat = Field(10.0, validation_alias="TELEGRAM_TIMEOUT_SECONDS")
     telegram_poll_seconds: NonNegativeFloat = Field(25.0, validation_alias="TELEGRAM_POLL_SECONDS")
+    telegram_updates: Literal["polling", "webhook"] = Field(
+        "polling", validation_alias="TELEGRAM_UPDATES", description="webhook: services.notifier.webhook gets them."
+    )
     telegram_connections: PositiveInt = Field(32, validation_alias="TELEGRAM_CONNECTIONS")
     telegram_keepalive_seconds: PositiveFloat = Field(20.0, validation_alias="TELEGRAM_KEEPALIVE_SECONDS")
     sends_in_flight_per_chat: PositiveInt = Field(16, validation_alias="SENDS_IN_FLIGHT_PER_CHAT")
@@ -44,6 +47,10 @@ class NotifierSettings(ServiceSettings):
     chart_scale: float = Field(
         DEFAULT_SCALE, validation_alias="CHART_SCALE", ge=1, le=3, description="Pixels per unit of 640 x 720."
     )
+    questions_max: PositiveInt = Field(
+        10, validation_alias="QUESTIONS_MAX", description="Charts and explanations one person may ask for in ..."
+    )
+    questions_seconds: PositiveFloat = Field(30.0, validation_alias="QUESTIONS_SECONDS", description="... so long.")
     outbox_dir: Path = Field(Path("data/outbox"), validation_alias="OUTBOX_DIR")
     console_format: Literal["text", "json"] = Field("text", validation_alias="CONSOLE_FORMAT")
     language: str = Field(

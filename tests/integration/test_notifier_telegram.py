@@ -11,7 +11,7 @@ from shared.domain.outbox import OutboxState
 from shared.domain.signals import ExitReason
 from shared.store.messages import MessageStore
 from shared.store.outbox import OutboxStore
-from tests.support.notifier import CHAT, notifier_bench
+from tests.support.notifier import CHAT, a_profile, notifier_bench
 from tests.support.signals import a_signal, closed
 from tests.support.telegram_server import FaultRule, TelegramServer
 
@@ -95,7 +95,6 @@ async def test_a_second_press_uses_the_cached_picture(server, bench):
         for count in (2, 3):
             server.press(CHAT, message.message_id, f"chart:{signal.signal_id}", user_id=5)
             await server.wait_until_async(lambda state, count=count: len(state.messages_of(CHAT)) == count)
-            await bench.notifier.charts_done(5)
 
     pictures = {item.photo.sha256 for item in server.messages(CHAT)[1:]}
     assert len(pictures) == 1
@@ -106,7 +105,8 @@ async def test_foreign_chats_and_strange_buttons_are_answered_and_get_nothing(se
         signal = await bench.a_stored_signal()
         await bench.notifier.handle([SignalOpened(signal=signal)])
         await bench.notifier.drain()
-        bench.chats = (str(CHAT),)  # OTHER is configured no more
+        bench.profiles = (a_profile(CHAT),)  # OTHER is configured no more
+        bench.restart()
         async with bench.running(buttons=True):
             [message] = server.messages(OTHER)
             query = server.press(OTHER, message.message_id, f"chart:{signal.signal_id}", user_id=9)

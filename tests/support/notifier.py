@@ -8,18 +8,22 @@ from pathlib import Path
 
 import structlog
 
-from services.notifier.bot import ButtonBot
+from services.notifier.bot import Polling
 from services.notifier.chart_pool import ProcessChartPool
 from services.notifier.charts import ChartService
 from services.notifier.core.chats import ChatProfile
 from services.notifier.limits import SenderLimits
 from services.notifier.messengers.telegram import TelegramMessenger, build_bot, close_bot
 from services.notifier.notifier import Notifier
+from services.notifier.people import Pace
+from services.notifier.reception import build_updates
 from services.notifier.state import NotifierState
+from services.notifier.updates import Updates
 from shared.bus.sqlite import SqliteBus
 from shared.cache.sqlite import SqliteCache
 from shared.domain.signals import Signal
 from shared.runtime.clock import ScaledClock
+from shared.runtime.config import TrackerConfig
 from shared.runtime.topology import load_topology
 from shared.sqlite.database import Database, open_database
 from shared.store.candles import CandleStore
@@ -30,6 +34,12 @@ from tests.support.signals import a_decision, a_signal, some_candles
 from tests.support.telegram_server import TelegramServer
 
 CHAT = 1001
+VIEWER, TRADER, ADMIN, NOBODY = 6, 7, CHAT, 9  # users; a private chat's owner has its id, and is admin
+CONFIG = {
+    "venues": {"bybit-linear": {"symbols": ["BTCUSDT", "ETHUSDT"]}},
+    "strategies": [{"name": "rsi_divergence", "timeframe": "1m"}],
+    "roles": {"viewer": [VIEWER], "trader": [TRADER]},
+}
 LIMITS = SenderLimits(lease_ttl_ms=300, scan_ms=200, backoff_first_ms=50, backoff_max_ms=400, alert_gather_ms=0)
 
 
@@ -61,6 +71,8 @@ class NotifierBench:
         self.chats = tuple(profile.chat for profile in self.profiles)
         self.pool = pool
         self.log = structlog.get_logger()
+        self.questions_max = 1_000
+        self.config = TrackerConfig.model_validate(CONFIG)
         self.limits = limits
         self.bot = build_bot(
             server.token,
@@ -74,31 +86,41 @@ class NotifierBench:
 
     def restart(self) -> Notifier:
         owner = f"test/{uuid.uuid4().hex}"
-        charts = ChartService(store=self.store, cache=self.cache, pool=self.pool, log=self.log)
+        self.messenger = TelegramMessenger(self.bot, on_moved=NotifierState(self.store).keep_moved)
+        self.charts = ChartService(store=self.store, cache=self.cache, pool=self.pool, log=self.log)
         self.notifier = Notifier(
             store=self.store,
-            messenger=TelegramMessenger(self.bot, on_moved=NotifierState(self.store).keep_moved),
+            messenger=self.messenger,
             clock=self.clock,
             chats=self.profiles,
             log=self.log,
             owner=owner,
             bus=self.bus,
             cache=self.cache,
-            charts=charts,
+            charts=self.charts,
             limits=self.limits,
         )
         return self.notifier
 
-    def buttons(self) -> ButtonBot:
-        return ButtonBot(
+    def updates(self) -> Updates:
+        """What answers people; the one of `pace` may ask as often as they like unless a test says otherwise."""
+        return build_updates(
             bot=self.bot,
+            bot_name="tracker_test_bot",
+            messenger=self.messenger,
             notifier=self.notifier,
             store=self.store,
             cache=self.cache,
-            chats=self.chats,
-            poll_seconds=1.0,
+            charts=self.charts,
+            config=self.config,
+            default_chat=str(CHAT),
+            clock=self.clock,
             log=self.log,
+            pace=Pace(questions_max=self.questions_max, seconds=30.0),
         )
+
+    def polling(self) -> Polling:
+        return Polling(bot=self.bot, updates=self.updates(), cache=self.cache, poll_seconds=1.0, log=self.log)
 
     async def a_stored_signal(self, symbol: str = "BTCUSDT") -> Signal:
         """A signal whose candles and decision are in the store, as the logic engine leaves them."""
@@ -113,7 +135,7 @@ class NotifierBench:
         stopping = asyncio.Event()
         tasks = [asyncio.create_task(self.notifier.run(stopping))]
         if buttons:
-            tasks.append(asyncio.create_task(self.buttons().run(stopping)))
+            tasks.append(asyncio.create_task(self.polling().run(stopping)))
         try:
             yield self.notifier
         finally:

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from services.notifier.configured import roles_of
+from services.notifier.connecting import configured_chats
 from services.notifier.core.chats import QuietHours
 from services.notifier.core.roles import Role
-from services.notifier.main import configured_chats
 from services.notifier.settings import NotifierSettings
 from shared.runtime.config import ConfigError, load_config
 from shared.runtime.settings import SettingsError

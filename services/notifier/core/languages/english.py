@@ -133,7 +133,7 @@ WORDS: Final = Words(
         "lang": "/lang en",
     },
     unknown_command="I do not know {command}. Did you mean {nearest}? /help lists everything.",
-    malformed="I could not read that: {reason}.\nLike this: <code>{usage}</code>",
+    malformed="I could not read <code>{text}</code>.\nLike this: <code>{usage}</code>",
     status="<b>Status</b>\nWaiting: {open} · on their way: {in_flight}\nSent: {sent} · edited: {edited} · merged: {merged}\n"
     "Repeats: {repeats} · refused: {failed} · expired: {expired} · digests: {digests}\nNew signals: {signals}",
     health_up="🟢 {service}",

@@ -133,7 +133,7 @@ WORDS: Final = Words(
         "lang": "/lang vi",
     },
     unknown_command="Tôi không biết {command}. Ý bạn là {nearest}? /help liệt kê tất cả.",
-    malformed="Tôi không đọc được: {reason}.\nVí dụ: <code>{usage}</code>",
+    malformed="Tôi không đọc được <code>{text}</code>.\nVí dụ: <code>{usage}</code>",
     status="<b>Tình trạng</b>\nĐang chờ: {open} · đang gửi: {in_flight}\nĐã gửi: {sent} · đã sửa: {edited} · đã gộp: {merged}\n"
     "Lặp lại: {repeats} · bị từ chối: {failed} · hết hạn: {expired} · bản tin gộp: {digests}\nTín hiệu mới: {signals}",
     health_up="🟢 {service}",
