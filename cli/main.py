@@ -272,6 +272,20 @@ def macro(
     run_macro(MacroFiles(candles=candles, dxy=dxy, dominance=dominance, fomc=fomc), out, pair_name=pair)
 
 
+@app.command("why")
+def why(
+    symbol: Annotated[str, typer.Argument(help="BTCUSDT, or bybit-linear/BTCUSDT.")],
+    timeframe: Annotated[str, typer.Argument(help="The first strategy's by default.")] = "",
+    at: Annotated[str, typer.Argument(help="13:05 or 2026-11-20T13:05; the newest decided candle by default.")] = "",
+    language: Annotated[str, typer.Option(help="en, vi, ...")] = "en",
+    zone: Annotated[str, typer.Option(help="Time zone of times read and written.")] = "UTC",
+) -> None:
+    """Why there was, or was not, a signal on a candle: every condition, the first that failed, gates, bias."""
+    from cli.why import WhyRequest, run_why
+
+    print(run_why(WhyRequest(symbol=symbol, timeframe=timeframe, at=at, language=language, zone=zone)))
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command; every expected failure is one line on standard error and exit status 2."""
     read_env_file(Path(".env"))

@@ -55,7 +55,7 @@ class Platform:
     async def publish(self, *events):
         await self.bus.publish("trade-signals-micro", list(events))
 
-    def start(self, server=None, *, output=None, **variables):
+    def start(self, server=None, *, output=None, module="services.notifier.main", **variables):
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("TELEGRAM", "CRASH"))}
         environment |= {
             "DATA_DIR": str(self.folder / "data"),
@@ -73,7 +73,7 @@ class Platform:
                 "TELEGRAM_POLL_SECONDS": "1",
             }
         return subprocess.Popen(
-            [sys.executable, "-m", "services.notifier.main"],
+            [sys.executable, "-m", module],
             cwd=self.folder,
             env=environment | variables,
             stdout=output or subprocess.DEVNULL,
