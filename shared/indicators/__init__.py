@@ -8,6 +8,7 @@ from typing import Final
 
 FAMILIES: Final = (
     "averages",
+    "board",
     "channels",
     "extremes",
     "levels",
