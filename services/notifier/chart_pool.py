@@ -47,34 +47,41 @@ class ProcessChartPool:
     async def draw(self, model: ChartModel) -> bytes:
         """The picture as PNG; a worker that died is replaced and the chart tried once more."""
         async with self._places:
+            executor = self._running()
             try:
-                return await self._submit(draw_chart, model)
+                return await _in_worker(executor, draw_chart, model)
             except BrokenProcessPool:
-                self._discard()
-                return await self._submit(draw_chart, model)
+                self._discard(executor)
+                return await _in_worker(self._running(), draw_chart, model)
 
     async def warm(self) -> None:
         """Start a worker and let it make its first figure, so that the first chart is as fast as the next."""
         with contextlib.suppress(BrokenProcessPool):
-            await self._submit(warm_up_drawing, self._look.theme, self._look.scale)
+            await _in_worker(self._running(), warm_up_drawing, self._look.theme, self._look.scale)
 
     async def close(self) -> None:
         """End the workers; charts in the making are given up."""
-        self._discard()
+        if self._executor is not None:
+            self._discard(self._executor)
 
-    async def _submit(self, function: Callable[..., _Result], *arguments: object) -> _Result:
+    def _running(self) -> ProcessPoolExecutor:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 max_workers=self._workers,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_prepare_worker,
             )
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        return self._executor
 
-    def _discard(self) -> None:
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=False, cancel_futures=True)
+    def _discard(self, broken: ProcessPoolExecutor) -> None:
+        """Only the one that broke: of several charts that were in it, the first already has a new one running."""
+        if self._executor is broken:
+            self._executor = None
+        broken.shutdown(wait=False, cancel_futures=True)
+
+
+async def _in_worker(executor: ProcessPoolExecutor, function: Callable[..., _Result], *arguments: object) -> _Result:
+    return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
 
 
 def _prepare_worker() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -32,6 +33,7 @@ def chart_cases() -> dict[str, ChartModel]:
         "flat_market": _flat_market(),
         "strange_symbol_and_conditions": _strange_symbol(),
         "clouds_curves_two_panes": _clouds_and_panes(),
+        "vietnamese": _vietnamese(),
         "bollinger_light": _bollinger(),
         "market_with_holes_light": _market_with_holes(),
     }
@@ -149,6 +151,13 @@ def _clouds_and_panes() -> ChartModel:
         lines=(Line(name="EMA 9", values=fast, colour="second"), Line(name="EMA 21", values=slow, colour="third")),
         panes=(pane, *model.panes),
     )
+
+
+def _vietnamese() -> ChartModel:
+    candles = some_candles(seed=13)
+    signal = closed(a_signal(side=Direction.SHORT, entry_price=candles[-1].close), ExitReason.EXPIRED)
+    look = ChartLook(scale=1.0, language="vi", zone=ZoneInfo("Asia/Ho_Chi_Minh"))
+    return build_chart_model(signal, candles, look=look)
 
 
 def _bollinger() -> ChartModel:

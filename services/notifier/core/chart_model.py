@@ -106,7 +106,7 @@ def build_chart_model(
         footer=signal.signal_id if own else f"{signal.signal_id} ({signal.timeframe.value})",
         footer_right=_times(signal, words, look.zone),
         side=1 if signal.side is Direction.LONG else -1,
-        won=None if signal.exit is None else signal.exit.pnl_pct > 0,
+        won=_won(signal),
         decision_bar=decision_bar,
         marks=position_marks(signal, shown, right),
         bias_text=_bias_text(signal.bias, words),
@@ -233,6 +233,12 @@ def _named_parts(signal: Signal) -> list[str]:
     """Strategy, trigger and exchange; a trigger that only repeats the strategy is left out."""
     trigger = "" if signal.trigger == signal.strategy else signal.trigger
     return [part for part in (signal.strategy, trigger, signal.exchange) if part]
+
+
+def _won(signal: Signal) -> bool | None:
+    """None while it is open, and where what is shown of the gain is zero."""
+    gain_pct = 0.0 if signal.exit is None else round(signal.exit.pnl_pct, 2)
+    return gain_pct > 0 if gain_pct else None
 
 
 def _result(signal: Signal, words: ChartWords) -> str:
