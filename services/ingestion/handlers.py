@@ -8,10 +8,11 @@ import msgspec
 from services.ingestion.core.clock_skew import ClockSkew
 from services.ingestion.core.freshness import Freshness
 from services.ingestion.core.frontier import Frontier
-from services.ingestion.core.id_gaps import IdWatch
+from services.ingestion.core.id_gaps import IdGap, IdWatch
 from services.ingestion.core.refill import Hole
 from services.ingestion.core.session import SessionLimits, StreamSession
 from services.ingestion.core.venue_clock import VenueClock
+from services.ingestion.core.window import SessionIdentity
 from services.ingestion.publisher import Publisher
 from services.ingestion.refiller import Refiller
 from shared.domain.errors import InvalidTradeError
@@ -204,9 +205,21 @@ class Ingestion:
         """A missing id is a trade that the venue did not send us: it is fetched, the session goes on."""
         gap = self._ids.observe(trade)
         if gap is not None:
-            self.id_gaps += 1
-            self._log.warning("ids_missing", symbol=gap.symbol, first_id=gap.first_id, end_id=gap.end_id)
-            self._refiller.fill_gap(session.identity, gap, self._instruments[gap.symbol])
+            self._fetch(session, gap)
+
+    def refilled(self, identity: SessionIdentity, symbol: str, *, last_id: int, at_ms: int) -> None:
+        """The refill before a session ended with this id: what lies between it and the session's first trade is lost."""
+        session = self._session
+        if not self._options.ids_are_consecutive or session is None or session.identity != identity:
+            return
+        gap = self._ids.refilled(symbol, last_id=last_id, at_ms=at_ms)
+        if gap is not None:
+            self._fetch(session, gap)
+
+    def _fetch(self, session: StreamSession, gap: IdGap) -> None:
+        self.id_gaps += 1
+        self._log.warning("ids_missing", symbol=gap.symbol, first_id=gap.first_id, end_id=gap.end_id)
+        self._refiller.fill_gap(session.identity, gap, self._instruments[gap.symbol])
 
     def _advance(self, venue_time_ms: int, event: FeedTrades | FeedClock) -> bool:
         """Move the clock; the first time after the acknowledgements begins the session. False: the frame is refused."""

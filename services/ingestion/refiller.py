@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from services.ingestion.core.frontier import Frontier
+from services.ingestion.core.frontier import Frontier, KnownTrade
 from services.ingestion.core.id_gaps import IdGap
 from services.ingestion.core.paging import PagedRefill, judge_page
 from services.ingestion.core.refill import Hole, refill_batch, refill_hole
@@ -45,6 +45,7 @@ class Refiller:
 
     A hole is settled in the frontier when nothing will be published for it (it is whole, or left to the klines), or once
     its last batch is published. Neither happens where the queue had no room: the next session asks for the hole again.
+    on_reached(session, symbol, last id, time): every id up to this one was fetched, and none beyond it is older.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Refiller:
         offer: Callable[[TradeBatch], bool],
         frontier: Frontier,
         log: Any,
+        on_reached: Callable[[SessionIdentity, str, int, int], None] = lambda *_: None,
         limits: RefillLimits | None = None,
     ) -> None:
         self._rest = rest
         self._offer = offer
         self._frontier = frontier
+        self._on_reached = on_reached
         self._log = log
         self._limits = limits or RefillLimits()
         self._gate = asyncio.Semaphore(self._limits.at_once)
@@ -113,8 +116,8 @@ class Refiller:
                 if hole.first_id is not None:
                     await self._fill_by_pages(identity, hole, instrument, gap)
                 else:
-                    batch, reaches = await self._until_answered(lambda: self._ask(identity, hole, instrument))
-                    self._done(identity, hole, batch, reaches=reaches)
+                    batch, reaches, last = await self._until_answered(lambda: self._ask(identity, hole, instrument))
+                    self._done(identity, hole, batch, last, reaches=reaches)
             except (TransientError, TimeoutError) as error:
                 self.failed += 1
                 self._log.warning("refill_failed", symbol=hole.symbol, error=str(error) or "deadline passed")
@@ -160,12 +163,15 @@ class Refiller:
             batch = refill.batch(page)
             if page.is_last:
                 # Told before it is offered: the queue may publish it at once.
-                self._frontier.settle_after(batch, identity.session, hole.symbol, gap)
+                reached = KnownTrade(trade_id=refill.next_id - 1, traded_at_ms=hole.to_ms)
+                self._frontier.settle_after(batch, identity.session, hole.symbol, gap=gap, reached=reached)
             if not self._offer(batch):
                 self.cut += 1
                 return
             if page.is_last:
                 break
+        if gap is None:
+            self._on_reached(identity, hole.symbol, refill.next_id - 1, hole.to_ms)
         self.reached += 1
         self.trades += refill.trades
         self._log.info(
@@ -192,7 +198,8 @@ class Refiller:
 
     async def _ask(
         self, identity: SessionIdentity, hole: Hole, instrument: Instrument
-    ) -> tuple[TradeBatch | None, bool]:
+    ) -> tuple[TradeBatch | None, bool, KnownTrade | None]:
+        """The refill, whether it reaches the hole's beginning, and the last numbered trade before the session."""
         # The time is asked first: the answer that follows is younger, so it shows all that happened before.
         visible_to_ms = await self._visible_to_ms(hole)
         # Trades of the new session witness that the answer is no stale copy.
@@ -208,7 +215,9 @@ class Refiller:
         batch = refill_batch(
             hole, refill, session=identity.session, started_at_ms=identity.started_at_ms, instrument=instrument
         )
-        return batch, refill.reaches
+        before = [trade for trade in answer if trade.traded_at_ms < hole.to_ms and isinstance(trade.trade_id, int)]
+        last = KnownTrade(trade_id=before[-1].trade_id, traded_at_ms=hole.to_ms) if before else None
+        return batch, refill.reaches, last
 
     async def _further_back(self, hole: Hole, answer: list[VenueTrade]) -> list[VenueTrade]:
         """The answer with older pages before it, until it reaches the hole's beginning or there are enough."""
@@ -224,12 +233,22 @@ class Refiller:
             answer = [*older, *answer]
         return answer
 
-    def _done(self, identity: SessionIdentity, hole: Hole, batch: TradeBatch | None, *, reaches: bool) -> None:
+    def _done(
+        self,
+        identity: SessionIdentity,
+        hole: Hole,
+        batch: TradeBatch | None,
+        last: KnownTrade | None,
+        *,
+        reaches: bool,
+    ) -> None:
         if batch is not None:
-            self._frontier.settle_after(batch, identity.session, hole.symbol)
+            self._frontier.settle_after(batch, identity.session, hole.symbol, reached=last)
         accepted = batch is None or self._offer(batch)
         if batch is None:
             self._frontier.settle(identity.session, hole.symbol)
+        if last is not None and isinstance(last.trade_id, int):
+            self._on_reached(identity, hole.symbol, last.trade_id, hole.to_ms)
         if reaches and accepted:
             self.reached += 1
         else:

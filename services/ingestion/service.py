@@ -8,6 +8,7 @@ from typing import Any
 
 from services.ingestion.backlog import Backlog
 from services.ingestion.core.frontier import Frontier
+from services.ingestion.core.window import SessionIdentity
 from services.ingestion.handlers import Ingestion, IngestionOptions
 from services.ingestion.publisher import Publisher
 from services.ingestion.refiller import Refiller
@@ -51,6 +52,7 @@ class IngestionService:
             rest,
             offer=self.publisher.offer,
             frontier=self._frontier,
+            on_reached=self._refilled,
             log=context.log,
             limits=settings.refill_limits,
         )
@@ -159,6 +161,10 @@ class IngestionService:
             "refilled_trades": refiller.trades,
             "id_gaps": ingestion.id_gaps,
         }
+
+    def _refilled(self, identity: SessionIdentity, symbol: str, last_id: int, at_ms: int) -> None:
+        if self.ingestion is not None:
+            self.ingestion.refilled(identity, symbol, last_id=last_id, at_ms=at_ms)
 
     def _unreadable(self, data: bytes, reason: str) -> None:
         self.publisher.refuse(Refusal(topic="spill", data=data, reason=reason))

@@ -45,7 +45,7 @@ class Frontier:
     def __init__(self) -> None:
         self._symbols: dict[str, SymbolFrontier] = {}
         self._settled: dict[tuple[str, str], None] = {}
-        self._awaited: dict[tuple[str, int], tuple[str, str, IdGap | None]] = {}
+        self._awaited: dict[tuple[str, int], tuple[str, str, IdGap | None, KnownTrade | None]] = {}
         self._ahead: dict[str, list[KnownTrade]] = {}  # published, but not before covered_to_ms
 
     def of(self, symbol: str) -> SymbolFrontier:
@@ -57,12 +57,21 @@ class Frontier:
         self._settled[(session, symbol)] = None
         self._forget_oldest(self._settled)
 
-    def settle_after(self, refill: TradeBatch, session: str, symbol: str, gap: IdGap | None = None) -> None:
+    def settle_after(
+        self,
+        refill: TradeBatch,
+        session: str,
+        symbol: str,
+        *,
+        gap: IdGap | None = None,
+        reached: KnownTrade | None = None,
+    ) -> None:
         """The refill's last batch is queued: stream batches queued before it must not count until it is published itself.
 
-        gap: what it fills inside the session, instead of the hole before it.
+        gap:     what it fills inside the session, instead of the hole before it.
+        reached: the last trade fetched for the hole; what follows has higher ids.
         """
-        self._awaited[refill.session, refill.sequence] = (session, symbol, gap)
+        self._awaited[refill.session, refill.sequence] = (session, symbol, gap, reached)
         self._forget_oldest(self._awaited)
 
     def open_gap(self, gap: IdGap) -> None:
@@ -82,8 +91,7 @@ class Frontier:
         if batch.source is not TradeSource.STREAM:
             awaited = self._awaited.pop((batch.session, batch.sequence), None)
             if awaited is not None:
-                session, symbol, gap = awaited
-                self.settle(session, symbol) if gap is None else self.close_gap(gap)
+                self._filled(*awaited)
             return
         last = self._last_trades(batch)
         for symbol in batch.symbols:
@@ -97,6 +105,15 @@ class Frontier:
             self._symbols[symbol] = SymbolFrontier(
                 covered_to_ms=covered_to_ms, last_trade=last_trade, reached=reached, gaps=known.gaps
             )
+
+    def _filled(self, session: str, symbol: str, gap: IdGap | None, reached: KnownTrade | None) -> None:
+        if gap is not None:
+            self.close_gap(gap)
+            return
+        self.settle(session, symbol)
+        known = self.of(symbol)
+        if reached is not None and (known.reached is None or _number(reached) > _number(known.reached)):
+            self._symbols[symbol] = msgspec.structs.replace(known, reached=reached)
 
     def _reached(self, symbol: str, covered_to_ms: int, reached: KnownTrade | None) -> KnownTrade | None:
         """The newest trade before the time; those after it wait for the next."""
