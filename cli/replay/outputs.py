@@ -19,7 +19,8 @@ from shared.store.port import Store
 from shared.store.signals import SignalStore
 
 CANDLE_COLUMNS: Final = (
-    "exchange,symbol,open_time_ms,open,high,low,close,volume,quote_volume,trade_count,quality,revision"
+    "exchange,symbol,open_time_ms,open,high,low,close,volume,quote_volume,trade_count,quality,revision,"
+    "first_trade_id,last_trade_id,source"
 )
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -90,8 +91,13 @@ def candle_line(candle: Candle) -> str:
     count = "" if candle.trade_count is None else candle.trade_count
     return (
         f"{candle.exchange},{candle.symbol},{candle.open_time_ms},{prices},{plain_text(candle.volume)},"
-        f"{plain_text(candle.quote_volume)},{count},{candle.quality.value},{candle.revision}"
+        f"{plain_text(candle.quote_volume)},{count},{candle.quality.value},{candle.revision},{_text(candle.first_trade_id)},{_text(candle.last_trade_id)},"
+        f"{candle.source.value}"
     )
+
+
+def _text(trade_id: int | str | None) -> str:
+    return "" if trade_id is None else str(trade_id)
 
 
 def peak_rss_mb() -> float:

@@ -30,7 +30,9 @@ class Closer:
         if not closes:
             return False
         # Also for minutes without trades: a candle stored but not announced must be found again after a kill.
-        await state.ensure_marks(MinuteKey(close.minute_ms, *close.series.key) for close in closes)
+        touched, state.builder.touched = state.builder.touched, []
+        marked = [MinuteKey(close.minute_ms, *close.series.key) for close in closes]
+        await state.ensure_marks([*marked, *(MinuteKey(minute, *series.key) for series, minute in touched)])
         built = state.builder.build(closes)
         await self._remember_children(built)
         groups = [await self._with_roll_ups(one) for one in built]

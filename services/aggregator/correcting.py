@@ -7,17 +7,18 @@ from typing import Final
 import msgspec
 
 from services.aggregator.conflicts import report_in_minute
-from services.aggregator.core.candle_builder import MinuteClose, fold_all, make_candle
+from services.aggregator.core.candle_builder import MinuteClose, make_candle
 from services.aggregator.core.series import NOTHING, Series, Taken
 from services.aggregator.state import CANDLES_TOPIC, State
 from shared.domain.candles import Candle, CandleQuality
 from shared.domain.events import CandleCorrected
-from shared.domain.fold import FoldedMinute
+from shared.domain.fold import FoldedMinute, fold_minutes
 from shared.domain.timeframe import MINUTE_MS, ROLL_UPS, Timeframe
 from shared.runtime.crash import crash_point
 from shared.store.pending import MinuteKey
 
 _SPAN_MS: Final = 60 * MINUTE_MS  # minutes of one symbol that are read together
+_REACH_MINUTES: Final = 1_500  # how far the neighbours of a minute are looked for: over a day without a trade
 
 
 class Corrector:
@@ -42,11 +43,13 @@ class Corrector:
         correction = await _Correction.read(self._state, series, minutes)
         await correction.refold(minutes)
         # A minute that follows from a corrected one has no mark yet.
-        await self._state.ensure_marks(MinuteKey(minute, *series.key) for minute in correction.changed)
+        again = await correction.beside()
+        await self._state.ensure_marks(MinuteKey(minute, *series.key) for minute in {*correction.changed, *again})
         await correction.save()
         crash_point("aggregator.stored")
         await correction.announce()
         crash_point("aggregator.announced")
+        series.late.update(again)
         for minute_ms, ids in correction.conflicts.items():
             await report_in_minute(self._state, series.key, minute_ms, ids)
         await self._state.finish_marks((series, minute) for minute in sorted({*minutes, *correction.changed}))
@@ -72,14 +75,16 @@ class _Correction:
         """With the tape and the stored candles of the minutes."""
         correction = cls(state, series)
         tape = await state.tape.load(*series.key, minutes[0], minutes[-1] + MINUTE_MS)
+        pieces = {minute: tape[minute].counted() if minute in tape else [] for minute in minutes}
+        with_trades = [minute for minute in minutes if pieces[minute]]
+        folded = fold_minutes([pieces[minute] for minute in with_trades])
+        correction._folded = dict(zip(with_trades, folded, strict=True))
         for minute in minutes:
             current = await correction._stored(minute)
-            quality = state.builder.evidence_of_closed(series, minute, current)
+            is_joined = await correction._is_joined(minute)
+            quality = state.builder.evidence_of_closed(series, minute, current, is_joined=is_joined)
             kline = series.klines.get(minute) if quality is CandleQuality.REPAIRED_KLINE else None
-            pieces = tape[minute].counted() if minute in tape else []
-            correction._closes[minute] = MinuteClose(minute, series, Taken(pieces, None), quality, kline)
-        folded = fold_all(list(correction._closes.values()))
-        correction._folded = {minute: one for (_, minute), one in folded.items()}
+            correction._closes[minute] = MinuteClose(minute, series, Taken(pieces[minute], None), quality, kline)
         correction.conflicts = {minute: one.conflicts for minute, one in correction._folded.items() if one.conflicts}
         return correction
 
@@ -91,6 +96,60 @@ class _Correction:
             self._current.update(dict.fromkeys(range(minute_ms, end_ms, MINUTE_MS)))
             self._current.update({candle.open_time_ms: candle for candle in found})
         return self._current[minute_ms]
+
+    async def _is_joined(self, minute: int) -> bool:
+        """Whether the ids of the minute and of those around it leave no hole that touches it.
+
+        A minute whose ids are not known (a kline's) proves nothing: the next known ids on both sides must meet.
+        """
+        if not self._state.builder.is_numbered(self._series):
+            return True
+        folded = self._folded.get(minute)
+        if folded is not None and not folded.ids_are_consecutive:
+            return False
+        _, before = await self._known_ids(minute, -MINUTE_MS)
+        _, after = await self._known_ids(minute, MINUTE_MS)
+        own = _edges(folded) or (None, None)
+        first, last = (own[0], own[1]) if folded is not None else (after and after[0], before and before[1])
+        joined_before = before is None or first is None or first <= before[1] + 1
+        joined_after = after is None or last is None or after[0] <= last + 1
+        return joined_before and joined_after
+
+    async def _known_ids(self, minute: int, step_ms: int) -> tuple[int, tuple[int, int] | None]:
+        """The next closed minute in this direction with known ids, and the lowest and highest of them; None: none in reach."""
+        for _ in range(_REACH_MINUTES):
+            minute += step_ms
+            if not self._series.is_closed(minute):
+                break
+            if step_ms < 0 and minute not in self._current:
+                await self._stored(max(0, minute - _SPAN_MS + MINUTE_MS))  # what lies before comes along
+            candle = await self._stored(minute)
+            if minute in self._folded:
+                return minute, _edges(self._folded[minute])
+            if candle is None:
+                break
+            if isinstance(candle.first_trade_id, int) and isinstance(candle.last_trade_id, int):
+                return minute, (candle.first_trade_id, candle.last_trade_id)
+        return minute, None
+
+    async def beside(self) -> set[int]:
+        """Closed minutes to look at again, because the ids of one between them and the next known ones are new."""
+        found: set[int] = set()
+        if not self._state.builder.is_numbered(self._series):
+            return found
+        for minute, folded in self._folded.items():
+            current = await self._stored(minute)
+            edges = _edges(folded)
+            known = current and (current.first_trade_id, current.last_trade_id)
+            if current is not None and edges == known and current.trade_count == folded.trade_count:
+                continue
+            for step_ms in (-MINUTE_MS, MINUTE_MS):
+                reached, ids = await self._known_ids(minute, step_ms)
+                if ids is not None:
+                    found.update(range(min(minute, reached), max(minute, reached) + 1, MINUTE_MS))
+        found -= self._closes.keys()
+        good = [minute for minute in found if self._series.is_closed(minute)]
+        return {minute for minute in good if (await self._stored(minute)) is not None}
 
     async def refold(self, minutes: list[int]) -> None:
         """Decide each minute anew, oldest first, and the flat or missing minutes that follow from a changed one."""
@@ -174,6 +233,12 @@ class _Correction:
             await self._state.bus.publish(CANDLES_TOPIC, events)
             self._state.counters["corrected"] += len(events)
             self._state.log.info("candles_corrected", symbol=key.symbol, count=len(events))
+
+
+def _edges(folded: FoldedMinute | None) -> tuple[int, int] | None:
+    if folded is None or not isinstance(folded.first_trade_id, int) or not isinstance(folded.last_trade_id, int):
+        return None
+    return folded.first_trade_id, folded.last_trade_id
 
 
 def _same(candle: Candle, current: Candle) -> bool:

@@ -52,9 +52,12 @@ class Recovery:
         """Find the symbol's newest stored candle; without one the symbol waits for its backfill, where klines exist."""
         state = self._state
         watermark_ms = state.coverage.watermark_ms(series.key)
-        last = await self._last_candle(series.key, watermark_ms)
-        if last is not None:
-            series.begin_at(last.close_time_ms, last)
+        found = await self._last_candles(series.key, watermark_ms)
+        if found:
+            series.begin_at(found[-1].close_time_ms, found[-1])
+            numbered = [candle for candle in found if isinstance(candle.last_trade_id, int)]
+            if numbered and isinstance(numbered[-1].last_trade_id, int):
+                series.last_id, series.last_id_ms = numbered[-1].last_trade_id, numbered[-1].open_time_ms
             series.ready = True
             if series.key.exchange in state.rest and not await self._has_history(series.key, watermark_ms):
                 state.histories.add(series.key)
@@ -68,14 +71,14 @@ class Recovery:
         weeks = await self._state.candles.last(*key, Timeframe.W1, count=_WEEKS_LOOKED_BACK, before_ms=watermark_ms)
         return bool(weeks)
 
-    async def _last_candle(self, key: SeriesKey, watermark_ms: int) -> Candle | None:
+    async def _last_candles(self, key: SeriesKey, watermark_ms: int) -> list[Candle]:
         before_ms = minute_ms(watermark_ms) + _AHEAD_MS
         for minutes in (*_PROBES_MINUTES, self._state.limits.repair_minutes_max):
             count = minutes + _AHEAD_MS // MINUTE_MS
             found = await self._state.candles.last(*key, Timeframe.M1, count=count, before_ms=before_ms)
             if found:
-                return found[-1]
-        return None
+                return found
+        return []
 
     async def _read_tape(self, series: Series, marks: dict[int, MarkKind]) -> None:
         """Pieces of open minutes, and the ids of the newest ones."""

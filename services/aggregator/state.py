@@ -17,7 +17,7 @@ from shared.domain.candles import Candle
 from shared.domain.events import Severity, SystemEvent
 from shared.domain.rollup import roll_up
 from shared.domain.timeframe import Timeframe
-from shared.exchanges.venue import VenueRest
+from shared.exchanges.venue import NUMBERED_EXCHANGES, VenueRest
 from shared.store.candles import CandleStore
 from shared.store.coverage import CoverageStore
 from shared.store.pending import MarkKind, MinuteKey, PendingStore
@@ -62,7 +62,9 @@ class State:
         """Forget everything that can be read again."""
         self.coverage_store = CoverageStore(self.store)
         self.coverage = Coverage()
-        self.builder = CandleBuilder(self.coverage, self.limits, rest_exchanges=frozenset(self.rest))
+        self.builder = CandleBuilder(
+            self.coverage, self.limits, rest_exchanges=frozenset(self.rest), numbered=NUMBERED_EXCHANGES
+        )
         self.identities = Identities(self.limits.identity_minutes)
         self.recent = RecentCandles()
         self.marked: dict[MinuteKey, MarkKind] = {}

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -34,6 +35,18 @@ _RANK: Final = {
     CandleQuality.COMPLETE: 2,
     CandleQuality.VERIFIED: 3,
 }
+
+
+class CandleSource(StrEnum):
+    """Where the trades of a candle came from: the stream alone, a refill where any of it did, or the venue's kline."""
+
+    STREAM = "stream"
+    REFILL = "refill"
+    KLINE = "kline"
+
+    __hash__ = str.__hash__
+
+
 MISSING_SHARE_MAX: Final = 0.001  # a roll-up is usable when at most 0.1 % of its minutes are missing
 
 
@@ -45,6 +58,8 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     trade_count:     None where the venue's kline gave the candle (it does not say).
     missing_minutes: how many of its minutes are `partial`.
     revision:        1 for the first; each correction adds one. 0: not stored yet.
+    first_trade_id, last_trade_id: the venue's ids of its trades; None without trades and where a kline gave the candle.
+    source:          evidence, like the ids: it goes with a revision and makes none.
     Raises InvalidValueError where a rule is broken.
     """
 
@@ -62,6 +77,9 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     quality: CandleQuality
     missing_minutes: int = 0
     revision: int = 0
+    first_trade_id: int | str | None = None
+    last_trade_id: int | str | None = None
+    source: CandleSource = CandleSource.STREAM
 
     def __post_init__(self) -> None:
         prices_ok = 0 < self.low <= self.open <= self.high and self.low <= self.close <= self.high
@@ -95,11 +113,27 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
         return self.missing_minutes <= self.timeframe.minutes * MISSING_SHARE_MAX
 
     def same_market(self, other: "Candle") -> bool:
-        """Whether both say the same, whatever their revision."""
-        return msgspec.structs.replace(self, revision=other.revision) == other
+        """Whether both say the same about the market, equally well; whatever their revision and where they know it from."""
+        return _SAID(self) == _SAID(other)
 
 
-def flat_candle(previous: Candle, *, open_time_ms: int, quality: CandleQuality, revision: int = 0) -> Candle:
+_SAID: Final = attrgetter(
+    *(
+        name
+        for name in Candle.__struct_fields__
+        if name not in {"revision", "first_trade_id", "last_trade_id", "source"}
+    )
+)
+
+
+def flat_candle(
+    previous: Candle,
+    *,
+    open_time_ms: int,
+    quality: CandleQuality,
+    revision: int = 0,
+    source: CandleSource = CandleSource.STREAM,
+) -> Candle:
     """A minute without trades: the previous close four times, zero volume."""
     price = previous.close
     partial = quality is CandleQuality.PARTIAL
@@ -118,4 +152,5 @@ def flat_candle(previous: Candle, *, open_time_ms: int, quality: CandleQuality, 
         quality=quality,
         missing_minutes=int(partial),
         revision=revision,
+        source=source,
     )

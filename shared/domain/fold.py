@@ -26,7 +26,11 @@ _ROWS_MAX: Final = 1 << (63 - 2 * _LIMB_BITS)  # so many limb products add up in
 
 
 class FoldedMinute(msgspec.Struct, frozen=True, kw_only=True):
-    """What the trades of one symbol and minute amount to. conflicts: ids that came again with other content."""
+    """What the trades of one symbol and minute amount to. conflicts: ids that came again with other content.
+
+    first_trade_id, last_trade_id: the lowest and the highest where ids are integers, else those of the first and last
+    trade; None where the figures that were added up do not tell (text ids).
+    """
 
     open: float
     high: float
@@ -36,6 +40,14 @@ class FoldedMinute(msgspec.Struct, frozen=True, kw_only=True):
     quote_volume: Decimal
     trade_count: int
     conflicts: tuple[str, ...] = ()
+    first_trade_id: int | str | None = None
+    last_trade_id: int | str | None = None
+
+    @property
+    def ids_are_consecutive(self) -> bool:
+        """Whether integer ids are a run without a hole."""
+        first, last = self.first_trade_id, self.last_trade_id
+        return isinstance(first, int) and isinstance(last, int) and last - first + 1 == self.trade_count
 
 
 class _Rows(NamedTuple):
@@ -59,6 +71,8 @@ def folded_of(figures: Figures, price_scale: int, quantity_scale: int) -> Folded
         volume=decimal_of_units(figures.volume_units, quantity_scale),
         quote_volume=decimal_of_units(figures.quote_units, price_scale + quantity_scale),
         trade_count=figures.trade_count,
+        first_trade_id=figures.id_low if figures.id_low <= figures.id_high else None,
+        last_trade_id=figures.id_high if figures.id_low <= figures.id_high else None,
     )
 
 
@@ -82,6 +96,7 @@ def fold_minutes(groups: Sequence[Sequence[MinuteTrades]]) -> list[FoldedMinute]
         np.minimum.reduceat(price, starts).tolist(),
         price[ends - 1].tolist(),
         (ends - starts).tolist(),
+        *_edge_ids(rows.columns["trade_id"], starts, ends),
         strict=True,
     )
     return [
@@ -94,9 +109,32 @@ def fold_minutes(groups: Sequence[Sequence[MinuteTrades]]) -> list[FoldedMinute]
             quote_volume=decimal_of_units(quote[number], scales[number][0] + scales[number][1]),
             trade_count=count,
             conflicts=conflicts.get(number, ()),
+            first_trade_id=first_id,
+            last_trade_id=last_id,
         )
-        for number, (open_, high, low, close, count) in enumerate(figures)
+        for number, (open_, high, low, close, count, first_id, last_id) in enumerate(figures)
     ]
+
+
+def _edge_ids(ids: npt.NDArray[Any], starts: IntColumn, ends: IntColumn) -> tuple[list[Any], list[Any]]:
+    if ids.dtype == object:
+        return ids[starts].tolist(), ids[ends - 1].tolist()
+    return np.minimum.reduceat(ids, starts).tolist(), np.maximum.reduceat(ids, starts).tolist()
+
+
+def edge_texts(pieces: Sequence[MinuteTrades], figures: Figures) -> tuple[str | None, str | None]:
+    """The text ids of the trades that open and close, found by their places in the market's order."""
+    found: list[str | None] = [None, None]
+    for piece in pieces:
+        if piece.texts is None:
+            continue
+        for number, (time_ms, sequence, tie) in enumerate((figures.first, figures.last)):
+            if found[number] is None:
+                at = np.flatnonzero(
+                    (piece.rows[TIME] == time_ms) & (piece.rows[SEQUENCE] == sequence) & (piece.rows[TIE] == tie)
+                )
+                found[number] = str(piece.texts[at[0]]) if len(at) else None
+    return found[0], found[1]
 
 
 def ordered_trades(pieces: Sequence[MinuteTrades]) -> dict[str, npt.NDArray[Any]]:

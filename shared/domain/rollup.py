@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.domain.candles import Candle, CandleQuality
+from shared.domain.candles import Candle, CandleQuality, CandleSource
 from shared.domain.checks import require
 from shared.domain.decimals import exact_sum
 from shared.domain.timeframe import Timeframe
@@ -20,6 +20,8 @@ def roll_up(children: Sequence[Candle], timeframe: Timeframe, *, revision: int =
     first, last = children[0], children[-1]
     traded = [child for child in children if child.volume] or children
     counts = [child.trade_count for child in children]
+    first_ids = [child.first_trade_id for child in traded if child.first_trade_id is not None]
+    last_ids = [child.last_trade_id for child in traded if child.last_trade_id is not None]
     return Candle(
         exchange=first.exchange,
         symbol=first.symbol,
@@ -35,7 +37,17 @@ def roll_up(children: Sequence[Candle], timeframe: Timeframe, *, revision: int =
         quality=_worst_quality(children),
         missing_minutes=sum([child.missing_minutes for child in children]),
         revision=revision,
+        first_trade_id=first_ids[0] if first_ids else None,
+        last_trade_id=last_ids[-1] if last_ids else None,
+        source=_source(children),
     )
+
+
+def _source(children: Sequence[Candle]) -> CandleSource:
+    sources = {child.source for child in children}
+    if len(sources) == 1:
+        return sources.pop()
+    return CandleSource.KLINE if CandleSource.KLINE in sources else CandleSource.REFILL
 
 
 def _worst_quality(children: Sequence[Candle]) -> CandleQuality:

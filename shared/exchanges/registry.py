@@ -65,8 +65,6 @@ def _binance_spot() -> Venue:
 
 # Functions, so that a process imports only the venues it follows.
 _VENUES: Final[dict[str, Callable[[], Venue]]] = {BYBIT_LINEAR: _bybit_linear, BINANCE_SPOT: _binance_spot}
-# Venues that number the trades of a symbol one by one: a missing number is a lost trade, in a recorded tape as well.
-NUMBERED_EXCHANGES: Final = frozenset({BINANCE_SPOT})
 
 
 def known_exchanges() -> tuple[str, ...]:

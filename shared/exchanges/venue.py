@@ -56,3 +56,5 @@ class VenueRest(Protocol):
 
 BYBIT_LINEAR: Final = "bybit-linear"
 BINANCE_SPOT: Final = "binance-spot"
+# Venues that number the trades of a symbol one by one: a missing number is a lost trade, in a recorded tape as well.
+NUMBERED_EXCHANGES: Final = frozenset({BINANCE_SPOT})

@@ -89,15 +89,17 @@ def test_the_first_minute_is_never_vouched_for_and_the_last_one_neither(tmp_path
 
 
 def test_chunk_sizes_change_nothing_that_is_written(tmp_path, monkeypatch):
-    """Late and repeated trades among regular ones."""
+    """Late, repeated and lost trades among regular ones."""
     chance = random.Random(4)
-    rows = []
+    rows: list[str] = []
+    ids: dict[str, int] = {}
     for number in range(1500):
         at_ms = START_MS + 9_000 * number
         late_ms = chance.choice([0] * 97 + [4_000, 70_000, 200_000])
         symbol = chance.choice(["ADAUSDT", "EOSUSDT", "BNBUSDT"])
+        ids[symbol] = ids.get(symbol, 0) + chance.choice([1] * 99 + [3])
         price = f"{1 + chance.randrange(50) / 1000:.3f}"
-        rows.append(f"{at_ms},{symbol},{number},{price},{chance.randrange(1, 999)}.5,{at_ms - late_ms},true")
+        rows.append(f"{at_ms},{symbol},{ids[symbol]},{price},{chance.randrange(1, 999)}.5,{at_ms - late_ms},true")
         if chance.random() < 0.02:
             rows.append(rows[-chance.randrange(1, min(40, len(rows)) + 1)])
     file = a_tape(tmp_path, *rows)
@@ -112,7 +114,9 @@ def test_chunk_sizes_change_nothing_that_is_written(tmp_path, monkeypatch):
     whole = written(1 << 20)
     assert written(700) == whole
     assert written(9_000) == whole
-    assert b",2\n" in whole["candles-1m.csv"], "no minute was corrected"
+    lines = [line.split(b",") for line in whole["candles-1m.csv"].splitlines()[1:]]
+    assert max(int(line[11]) for line in lines) > 1, "no minute was corrected"
+    assert 6 < sum(line[10] == b"partial" for line in lines) < len(lines) / 2, "lost ids make minutes partial"
     assert whole["decisions.jsonl"]
     assert whole["messages.jsonl"]
 

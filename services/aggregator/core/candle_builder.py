@@ -6,10 +6,11 @@ from typing import Final, NamedTuple
 from services.aggregator.core.coverage import Coverage, SeriesKey
 from services.aggregator.core.limits import Limits
 from services.aggregator.core.series import Series, Taken
-from shared.domain.candles import Candle, CandleQuality, flat_candle
-from shared.domain.fold import FoldedMinute, fold_minutes, folded_of
+from shared.domain.candles import Candle, CandleQuality, CandleSource, flat_candle
+from shared.domain.fold import FoldedMinute, edge_texts, fold_minutes, folded_of
 from shared.domain.klines import Kline
 from shared.domain.timeframe import MINUTE_MS, Timeframe, minute_ms
+from shared.domain.trades import TradeSource
 
 # A kline is asked for before the hole times out, so that the answer is there when it does.
 ASK_AFTER_SHARE: Final = 2
@@ -44,14 +45,28 @@ class KlineRange(NamedTuple):
 
 
 class CandleBuilder:
-    """All series. `has_rest` says of which exchanges klines can be asked for; without, holes close as partial."""
+    """All series.
 
-    def __init__(self, coverage: Coverage, limits: Limits, *, rest_exchanges: frozenset[str] = frozenset()) -> None:
+    rest_exchanges: of which exchanges klines can be asked for; without, holes close as partial.
+    numbered:       exchanges that number a symbol's trades one by one: a missing id is a hole, whatever is vouched for.
+    touched:        closed minutes that a hole reaches into, found since the caller last took them; they are late.
+    """
+
+    def __init__(
+        self,
+        coverage: Coverage,
+        limits: Limits,
+        *,
+        rest_exchanges: frozenset[str] = frozenset(),
+        numbered: frozenset[str] = frozenset(),
+    ) -> None:
         self._coverage = coverage
+        self._numbered = numbered
         self._limits = limits
         self._rest_exchanges = rest_exchanges
         self.series: dict[SeriesKey, Series] = {}
         self.more = False  # whether the last plan left minutes that can close
+        self.touched: list[tuple[Series, int]] = []
 
     def of(self, key: SeriesKey) -> Series:
         """The symbol's series, new where it is not known yet."""
@@ -87,14 +102,32 @@ class CandleBuilder:
             if quality is None:
                 return
             series.next_ms = now_ms + MINUTE_MS
+            if series.key.exchange in self._numbered:
+                self._touch(series, series.close_ids(now_ms))
             kline = series.klines.pop(now_ms, None)
             used = kline if quality is CandleQuality.REPAIRED_KLINE else None
             yield MinuteClose(now_ms, series, series.take(now_ms), quality, used)
         self.more = True
 
+    def is_numbered(self, series: Series) -> bool:
+        """Whether the ids of the symbol's trades tell of every hole."""
+        return series.key.exchange in self._numbered
+
+    def _touch(self, series: Series, minutes: Sequence[int]) -> None:
+        for minute in minutes:
+            series.late.add(minute)
+            self.touched.append((series, minute))
+
+    def _is_whole(self, series: Series, now_ms: int) -> CandleQuality | None:
+        """What sessions vouch for, where no id is missing."""
+        quality = self._coverage.quality(series.key, now_ms)
+        if quality is None or series.key.exchange not in self._numbered or series.is_joined(now_ms):
+            return quality
+        return None
+
     def _evidence(self, series: Series, now_ms: int, watermark_ms: int, *, ending: bool) -> CandleQuality | None:
         """How good the minute will be; None while better evidence may still come."""
-        quality = self._coverage.quality(series.key, now_ms)
+        quality = self._is_whole(series, now_ms)
         if quality is not None:
             return quality
         if not ending and watermark_ms - (now_ms + MINUTE_MS) < self._limits.hole_timeout_ms:
@@ -118,10 +151,15 @@ class CandleBuilder:
                 )
         return built
 
-    def evidence_of_closed(self, series: Series, now_ms: int, current: Candle | None) -> CandleQuality:
-        """How good a closed minute is by what is known now; a kline stays as good as it was."""
+    def evidence_of_closed(
+        self, series: Series, now_ms: int, current: Candle | None, *, is_joined: bool = True
+    ) -> CandleQuality:
+        """How good a closed minute is by what is known now; a kline stays as good as it was.
+
+        is_joined: whether its ids and those around it leave no hole that touches it.
+        """
         quality = self._coverage.quality(series.key, now_ms)
-        if quality is not None:
+        if quality is not None and is_joined:
             return quality
         has_kline = current is not None and current.quality is CandleQuality.REPAIRED_KLINE
         return CandleQuality.REPAIRED_KLINE if now_ms in series.klines or has_kline else CandleQuality.PARTIAL
@@ -138,11 +176,11 @@ class CandleBuilder:
                 continue
             start_ms = max(first_ms, series.asked_until_ms)
             limit_ms = minute_ms(self._coverage.watermark_ms(key) - patience_ms)
-            while start_ms < limit_ms and self._coverage.quality(key, start_ms) is not None:
+            while start_ms < limit_ms and self._is_whole(series, start_ms) is not None:
                 start_ms += MINUTE_MS
             end_ms = start_ms
             limit_ms = min(limit_ms, start_ms + RANGE_MINUTES_MAX * MINUTE_MS)
-            while end_ms < limit_ms and self._coverage.quality(key, end_ms) is None:
+            while end_ms < limit_ms and self._is_whole(series, end_ms) is None:
                 end_ms += MINUTE_MS
             if end_ms > start_ms:
                 ranges.append(KlineRange(key, start_ms, end_ms))
@@ -201,7 +239,13 @@ def make_candle(
     if folded is None:
         if previous is None:
             return None
-        return flat_candle(previous, open_time_ms=close.minute_ms, quality=close.quality, revision=revision)
+        source = source_of(close)
+        return flat_candle(
+            previous, open_time_ms=close.minute_ms, quality=close.quality, revision=revision, source=source
+        )
+    first_id, last_id = folded.first_trade_id, folded.last_trade_id
+    if first_id is None and close.trades.figures is not None:
+        first_id, last_id = edge_texts(close.trades.pieces, close.trades.figures[0])
     return Candle(
         exchange=key.exchange,
         symbol=key.symbol,
@@ -217,7 +261,20 @@ def make_candle(
         quality=close.quality,
         missing_minutes=int(close.quality is CandleQuality.PARTIAL),
         revision=revision,
+        first_trade_id=first_id,
+        last_trade_id=last_id,
+        source=source_of(close),
     )
+
+
+def source_of(close: MinuteClose) -> CandleSource:
+    """Refill where any trade came so, or where a refill had to vouch."""
+    if close.quality is CandleQuality.REPAIRED:
+        return CandleSource.REFILL
+    for piece in close.trades.pieces:
+        if piece.source is TradeSource.REFILL:
+            return CandleSource.REFILL
+    return CandleSource.STREAM
 
 
 def candle_of_kline(key: SeriesKey, timeframe: Timeframe, kline: Kline) -> Candle:
@@ -235,4 +292,5 @@ def candle_of_kline(key: SeriesKey, timeframe: Timeframe, kline: Kline) -> Candl
         quote_volume=kline.quote_volume,
         trade_count=None,
         quality=CandleQuality.REPAIRED_KLINE,
+        source=CandleSource.KLINE,
     )

@@ -2,11 +2,14 @@
 
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from services.aggregator.core.coverage import SeriesKey
 from shared.domain.candles import Candle
 from shared.domain.exclusions import Exclusion, counted
 from shared.domain.klines import Kline
-from shared.domain.minute_trades import Figures, MinuteTrades, apart, joined, merged
+from shared.domain.minute_trades import ID, Figures, MinuteTrades, apart, joined, merged
+from shared.domain.timeframe import MINUTE_MS
 
 JOIN_AT = 8
 
@@ -21,6 +24,19 @@ class Taken(NamedTuple):
 
 
 NOTHING: Final = Taken([], None)
+
+
+class Ids(NamedTuple):
+    """The ids of a minute's trades, where they are integers: lowest, highest, how many different ones."""
+
+    low: int
+    high: int
+    number: int
+
+    @property
+    def are_consecutive(self) -> bool:
+        """Whether none is missing between the lowest and the highest."""
+        return self.high - self.low + 1 == self.number
 
 
 class _OpenMinute:
@@ -58,6 +74,17 @@ class _OpenMinute:
             return Taken(pieces, None)
         return Taken(pieces, (self._figures, *self._scales))
 
+    def ids(self) -> Ids | None:
+        """None where ids are texts."""
+        if self._figures is not None:
+            low, high = self._figures.id_low, self._figures.id_high
+            return Ids(low, high, self._figures.trade_count) if low <= high else None
+        pieces = self._whole + self._loose
+        if any(piece.texts is not None for piece in pieces):
+            return None
+        known = np.unique(np.concatenate([piece.rows[ID] for piece in pieces]))
+        return Ids(int(known[0]), int(known[-1]), len(known))
+
     def _count(self, piece: MinuteTrades) -> None:
         scales = (piece.price_scale, piece.quantity_scale)
         if not self._known:
@@ -89,6 +116,7 @@ class Series:
     holes:          closed minutes that are partial and are to be repaired.
     klines:         the venue's own candles, fetched for minutes nothing covers.
     asked_until_ms: uncovered minutes before this have been asked for, with whatever success.
+    last_id, last_id_ms: of a venue that numbers its trades, the highest id closed and the minute it stands in.
     """
 
     __slots__ = (
@@ -98,6 +126,8 @@ class Series:
         "holes",
         "key",
         "klines",
+        "last_id",
+        "last_id_ms",
         "late",
         "next_ms",
         "previous",
@@ -113,6 +143,8 @@ class Series:
         self.holes: set[int] = set()
         self.klines: dict[int, Kline] = {}
         self.asked_until_ms = 0
+        self.last_id: int | None = None
+        self.last_id_ms = 0
         self._hot: dict[int, _OpenMinute] = {}
         self._exclusions: dict[int, list[Exclusion]] = {}
 
@@ -150,6 +182,27 @@ class Series:
         if self.next_ms is not None:
             return self.next_ms
         return min(self._hot) if self._hot else None
+
+    def is_joined(self, minute_ms: int) -> bool:
+        """Whether the open minute's ids follow the last closed one without a hole, as far as ids can tell."""
+        minute = self._hot.get(minute_ms)
+        ids = minute.ids() if minute is not None else None
+        if ids is None:
+            return True
+        return ids.are_consecutive and (self.last_id is None or ids.low <= self.last_id + 1)
+
+    def close_ids(self, minute_ms: int) -> list[int]:
+        """The minute closes with the ids it has. Returns the closed minutes that a hole before it touches."""
+        minute = self._hot.get(minute_ms)
+        ids = minute.ids() if minute is not None else None
+        if ids is None:
+            return []
+        last_id, last_ms = self.last_id, self.last_id_ms
+        if last_id is None or ids.high > last_id:
+            self.last_id, self.last_id_ms = ids.high, minute_ms
+        if last_id is None or ids.low <= last_id + 1:
+            return []
+        return list(range(last_ms, minute_ms, MINUTE_MS))
 
     def open_minutes(self) -> int:
         """How many open minutes have trades."""

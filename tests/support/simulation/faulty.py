@@ -136,6 +136,13 @@ class FaultyStore:
         await self.trouble.after()
         return outcomes
 
+    async def fill(self, writes: Sequence[Write]) -> None:
+        await self.trouble.before()
+        if self.trouble.full:
+            raise TransientError("the disk is full")
+        await self._inner.fill(writes)
+        await self.trouble.after()
+
     async def delete(self, table: str, keys: Sequence[str]) -> None:
         await self.trouble.before()
         await self._inner.delete(table, keys)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from websockets.exceptions import ConnectionClosedError
 
 from shared.domain.timeframe import MINUTE_MS, Timeframe
 from tests.support.simulation.market import (
@@ -19,7 +20,6 @@ from tests.support.simulation.market import (
     price_text,
     quantity_text,
 )
-from websockets.exceptions import ConnectionClosedError
 
 _CLOCK_SYMBOL = SYMBOLS[0]
 _LIMIT_MAX = 1_000

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-import msgspec
 import structlog
 
 import services.aggregator.main as aggregator_main
@@ -22,7 +21,6 @@ import services.ingestion.service as ingestion_service
 import services.logic_engine.main as engine_main
 import shared.bus.memory as memory_bus
 import shared.exchanges.websocket as venue_websocket
-import shared.runtime.consumer as consumer
 from services.aggregator.settings import Settings as AggregatorSettings
 from services.ingestion.settings import IngestionSettings
 from services.logic_engine.settings import Settings as EngineSettings
@@ -40,6 +38,7 @@ from shared.exchanges.binance.instruments import BINANCE_RULES
 from shared.exchanges.binance.rest import BinanceRest
 from shared.exchanges.http import RestLimits
 from shared.exchanges.venue import BINANCE_SPOT
+from shared.runtime import consumer
 from shared.runtime.leadership import process_owner
 from shared.runtime.service import ServiceContext
 from shared.runtime.topology import load_topology
@@ -336,7 +335,8 @@ class World:
     async def _strike(self, fault: Fault) -> None:
         await asyncio.sleep(fault.at)
         self.count(fault.kind)
-        faults, bus, store = self.venue.faults, self.bus_trouble, self.store_trouble
+        faults = self.venue.faults
+        bus, store = self.bus_trouble, self.store_trouble
         until = self._loop.time() + fault.seconds
         match fault.kind:
             case "cut":
@@ -353,22 +353,17 @@ class World:
                 faults.rest_down_until = until
             case "clock_skew":
                 self._skewed.skew_ms = random.Random(f"skew-{self._plan.seed}").choice([-90_000, -4_000, 4_000, 90_000])
-            case "bus_down":
-                bus.down = True
-            case "bus_errors":
-                bus.fail_share = 0.3
-            case "bus_repeats":
-                bus.repeat_share = 0.5
-            case "bus_delays":
-                bus.delay_share = 0.5
-            case "store_down":
-                store.down = True
-            case "store_errors":
-                store.fail_share = 0.2
-            case "disk_full":
-                store.full = True
             case _:
-                raise ValueError(f"no such fault: {fault.kind}")
+                trouble, name, value = {
+                    "bus_down": (bus, "down", True),
+                    "bus_errors": (bus, "fail_share", 0.3),
+                    "bus_repeats": (bus, "repeat_share", 0.5),
+                    "bus_delays": (bus, "delay_share", 0.5),
+                    "store_down": (store, "down", True),
+                    "store_errors": (store, "fail_share", 0.2),
+                    "disk_full": (store, "full", True),
+                }[fault.kind]
+                setattr(trouble, name, value)
         if fault.seconds:
             await asyncio.sleep(fault.seconds)
             self._heal()
@@ -393,7 +388,7 @@ class World:
             )
             decisions |= {(symbol, one.open_time_ms): one for one in found if one.kind is DecisionKind.FIRST}
         signals = {one.signal.signal_id: one.signal for one in await SignalStore(self.inner_store).all()}
-        events = [row for row in self.inner_store._tables["outbox"].versions.values()]
+        events = list(self.inner_store._tables["outbox"].versions.values())
         counters = {**self.counters, **self.venue.counters}
         for trouble in (self.bus_trouble, self.store_trouble):
             counters |= {f"{trouble.name}: {what}": number for what, number in trouble.counters.items()}
