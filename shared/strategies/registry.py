@@ -7,6 +7,7 @@ from typing import Any, Final
 from shared.domain.checks import require
 from shared.domain.timeframe import Timeframe
 from shared.strategies.base import Strategy
+from shared.strategies.probe import check_causal
 
 STRATEGIES: Final[dict[str, str]] = {  # name: module and class
     "rsi_divergence": "rsi_divergence:RsiDivergence",
@@ -26,9 +27,10 @@ STRATEGIES: Final[dict[str, str]] = {  # name: module and class
 
 
 def build_strategy(name: str, timeframe: Timeframe, parameters: Mapping[str, Any]) -> Strategy:
-    """The strategy with checked parameters; raises InvalidValueError for an unknown name or a bad parameter."""
+    """The strategy with checked parameters; raises InvalidValueError for an unknown name, a bad parameter, a look ahead."""
     require(name in STRATEGIES, f"strategy must be one of {', '.join(STRATEGIES)}", name, "strategies")
     strategy: Strategy = _class_of(name)(timeframe, parameters)
+    check_causal(strategy)
     return strategy
 
 
