@@ -95,6 +95,7 @@ def test_a_nan_ends_its_own_row_only():
         assert_array_equal(np.delete(values, 3), np.delete(expected, 3))
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # said where Numba is switched off
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
