@@ -171,6 +171,22 @@ def compile_kernels() -> None:
     print(f"kernels ready: {', '.join(compiled)}")
 
 
+@app.command("indicators")
+def write_indicators(
+    market_data: Annotated[
+        Path, typer.Option(help="Recorded market data; its SPY bars are used.", envvar="MARKET_DATA")
+    ],
+    file: Annotated[Path, typer.Option(help="Page to write.")] = Path("docs/indicators.md"),
+) -> None:
+    """Write the page about every indicator, its seeding, its warm-up and its largest difference to TA-Lib."""
+    from cli.indicators import document
+    from cli.supervisor.plan import use_kernel_cache
+
+    use_kernel_cache()
+    file.write_text(document(market_data), encoding="utf-8")
+    print(f"written: {file}")
+
+
 @app.command("replay")
 def replay(
     exchange: Annotated[str, typer.Option(help="Venue and market of the data, e.g. binance-spot.")],
