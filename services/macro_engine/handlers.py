@@ -27,12 +27,11 @@ from shared.domain.events import MacroBiasUpdated
 from shared.domain.timeframe import Timeframe
 from shared.exchanges.kraken.rest import KrakenRest
 from shared.runtime.clock import Clock
-from shared.store.bias import BiasStore
+from shared.store.bias import PUBLISHED_TABLE, BiasStore
 from shared.store.port import Store
 
 BIAS_TOPIC: Final = "macro-bias-updates"
 SYSTEM_TOPIC: Final = "system-events"
-PUBLISHED_TABLE: Final = "macro-published"
 
 
 class MacroLimits(msgspec.Struct, frozen=True, kw_only=True):

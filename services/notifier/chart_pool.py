@@ -20,6 +20,7 @@ from services.notifier.chart_drawing import draw_chart, warm_up_drawing
 from services.notifier.core.chart_model import DEFAULT_LOOK, ChartLook, ChartModel
 
 _Result = TypeVar("_Result")
+_Model = TypeVar("_Model")
 
 
 class ChartPool(Protocol):
@@ -46,13 +47,17 @@ class ProcessChartPool:
 
     async def draw(self, model: ChartModel) -> bytes:
         """The picture as PNG; a worker that died is replaced and the chart tried once more."""
+        return await self.drawn(draw_chart, model)
+
+    async def drawn(self, draw: Callable[[_Model], bytes], model: _Model) -> bytes:
+        """A picture of another kind, by the same workers. draw: a function of a module that the worker can import."""
         async with self._places:
             executor = self._running()
             try:
-                return await _in_worker(executor, draw_chart, model)
+                return await _in_worker(executor, draw, model)
             except BrokenProcessPool:
                 self._discard(executor)
-                return await _in_worker(self._running(), draw_chart, model)
+                return await _in_worker(self._running(), draw, model)
 
     async def warm(self) -> None:
         """Start a worker and let it make its first figure, so that the first chart is as fast as the next."""

@@ -2,13 +2,14 @@
 
 from services.notifier.chats import Chats
 from services.notifier.core.callbacks import signal_keyboard
-from services.notifier.core.event_texts import alerts_text, digest_text, macro_text, system_text
+from services.notifier.core.event_texts import alerts_text, digest_text, system_text
 from services.notifier.core.living_message import Kind, SignalStep
+from services.notifier.core.macro_texts import bias_text, told_biases
 from services.notifier.core.outbox import Group
 from services.notifier.core.texts import exit_notice, signal_caption, signal_text
 from services.notifier.core.voice import Voice
 from services.notifier.messengers.port import Post
-from shared.domain.events import AlertRaised, MacroBiasUpdated, SystemEvent
+from shared.domain.events import AlertRaised, SystemEvent
 from shared.domain.outbox import MessageRecord
 from shared.domain.signals import Signal
 
@@ -59,9 +60,8 @@ def group_post(chats: Chats, group: Group) -> Post:
         text = alerts_text(voice, alerts, repeats=repeats)
     elif reports := [event for event in events if isinstance(event, SystemEvent)]:
         text = system_text(voice, reports, repeats=repeats)
-    elif isinstance(events[-1], MacroBiasUpdated):  # rows are in the order of their versions: the newest is told
-        newest = group.rows[-1]
-        text = macro_text(voice, events[-1].bias, binding=newest.bias_binding, before=group.rows[0].bias_before)
+    elif told := told_biases(group.rows):
+        text = bias_text(voice, told, repeats=repeats)
     else:
         raise TypeError(f"{type(events[0]).__name__} has no message of its own (outbox row {group.rows[0].event_id})")
     return Post(chat=group.chat, text=text, signal=None)

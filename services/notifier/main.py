@@ -14,6 +14,7 @@ from services.notifier.configured import addresses
 from services.notifier.connecting import channels_among, configured_chats, offer_commands, open_bot, telegram_messenger
 from services.notifier.core.chart_model import ChartLook
 from services.notifier.core.chats import ChatProfile
+from services.notifier.macro_charts import MacroCharts
 from services.notifier.messengers.console import CONSOLE_CHAT, ConsoleMessenger
 from services.notifier.messengers.port import Messenger
 from services.notifier.messengers.telegram import TelegramMessenger, close_bot
@@ -59,6 +60,7 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
         bus=context.bus,
         cache=context.cache,
         charts=charts,
+        macro_charts=MacroCharts(context.store, pool, theme=settings.chart_theme),
         limits=limits if chats else msgspec.structs.replace(limits, rates=None),
     )
     try:

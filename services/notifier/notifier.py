@@ -9,9 +9,12 @@ import msgspec
 from services.notifier.charts import ChartService, ChartUnavailableError
 from services.notifier.chats import Chats
 from services.notifier.core.chats import ChatProfile
+from services.notifier.core.macro_texts import bias_caption, told_biases
+from services.notifier.core.outbox import Group
 from services.notifier.core.texts import chart_caption
 from services.notifier.handlers import Queue
 from services.notifier.limits import SenderLimits
+from services.notifier.macro_charts import MacroCharts
 from services.notifier.messengers.port import (
     Messenger,
     NotDeliveredError,
@@ -56,6 +59,7 @@ class Notifier:
         bus: Bus | None = None,
         cache: Cache | None = None,
         charts: ChartService | None = None,
+        macro_charts: MacroCharts | None = None,
         limits: SenderLimits | None = None,
     ) -> None:
         profiles = [ChatProfile(chat=chat) if isinstance(chat, str) else chat for chat in chats]
@@ -65,6 +69,7 @@ class Notifier:
         self._clock = clock
         self._messenger = messenger
         self._charts = charts
+        self._macro_charts = macro_charts
         self._bus = bus
         self._log = log
         self._chart_tasks: set[asyncio.Task[None]] = set()
@@ -79,6 +84,7 @@ class Notifier:
             limits=limits,
             log=log,
             show_signal=self._picture_after_text if charts is not None else None,
+            show_bias=self._macro_picture if macro_charts is not None else None,
             on_refused=self._announce_refusal,
         )
         self.budget = self._sender.budget
@@ -162,6 +168,31 @@ class Notifier:
             return
         stage = stage_of(signal.exit is not None)
         self._sender.offer_picture(Picture(chat=chat, signal_id=signal.signal_id, stage=stage, content=content))
+
+    async def _macro_picture(self, group: Group, message_id: int) -> None:
+        """A console shows pictures of signals only."""
+        if not self._messenger.draws_charts and self.chats.profile(group.chat).pictures:
+            self._in_hand((group.chat, str(message_id), "macro"), self._join_macro_picture(group, message_id))
+
+    async def _join_macro_picture(self, group: Group, message_id: int) -> None:
+        """Put the small chart of the strongest pair into the message that told the bias; without it the text stands."""
+        told, voice = told_biases(group.rows), self.chats.voice(group.chat)
+        caption = bias_caption(voice, told, repeats=max(row.repeats for row in group.rows))
+        if self._macro_charts is None or not caption:
+            return
+        log = self._log.bind(chat=group.chat, message_id=message_id)
+        try:
+            strongest = max(told, key=lambda one: (one.binding is not None, one.bias.confidence))
+            content = await self._macro_charts.picture(voice, strongest)
+            if content is not None:
+                self.budget.take(group.chat, self._clock.wall_ms())
+                post = Post(chat=group.chat, text=caption, caption=caption, signal=None)
+                await self._messenger.set_picture(post, content, message_id)
+                log.info("macro_chart_shown", pair=strongest.pair, bytes=len(content))
+        except (RetryLaterError, NotDeliveredError, OutcomeUnknownError, RefusedError, TransientError) as error:
+            log.warning("macro_chart_not_shown", reason=str(error))
+        except Exception:  # a picture must not stop what follows
+            log.exception("macro_chart_failed")
 
     async def _show_chart(self, chat: str, signal: Signal, message_id: int) -> None:
         if self._charts is None:

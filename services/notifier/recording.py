@@ -13,7 +13,7 @@ from services.notifier.limits import SenderLimits
 from services.notifier.open_rows import OpenRows
 from shared.cache.port import Cache
 from shared.domain.errors import TransientError
-from shared.domain.events import SignalProgressed
+from shared.domain.events import MacroBiasUpdated, SignalProgressed
 from shared.domain.outbox import MessageRecord, OutboxRow, OutboxState
 from shared.domain.signals import Signal
 from shared.runtime.clock import Clock
@@ -21,6 +21,7 @@ from shared.store.messages import StoredMessage, message_write
 from shared.store.port import Outcome, Store, Write
 
 ShowSignal = Callable[[str, Signal, int], Awaitable[None]]  # chat, signal, message id: the picture that goes with it
+ShowBias = Callable[[Group, int], Awaitable[None]]  # what was told, message id: the picture that goes with it
 COUNTERS: Final = (
     "sent", "edited", "replied", "merged", "replaced", "digested", "digests", "expired", "withheld", "failed", "repeats",
     "flood_waits",
@@ -51,6 +52,7 @@ class Recorder:
         limits: SenderLimits,
         log: Any,
         show_signal: ShowSignal | None,
+        show_bias: ShowBias | None = None,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -59,6 +61,7 @@ class Recorder:
         self._limits = limits
         self._log = log
         self._show_signal = show_signal
+        self._show_bias = show_bias
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
 
     async def record(self, sent: Sent, fence: int) -> None:
@@ -79,6 +82,8 @@ class Recorder:
         self._count(sent, rows)
         if record is not None and sent.step is not None:
             await self._after_sending(record, sent)
+        elif self._show_bias is not None and not sent.group.is_digest and _tells_bias(sent.group):
+            await self._show_bias(sent.group, sent.message_id)
 
     def _message(self, sent: Sent) -> MessageRecord | None:
         if sent.step is None or sent.step.kind is Kind.NOTHING:
@@ -146,6 +151,10 @@ class Recorder:
             self.counters["sent"] += 1
         if any(row.is_final for row in rows):
             self.counters["repeats"] += max(row.repeats for row in rows)
+
+
+def _tells_bias(group: Group) -> bool:
+    return isinstance(group.rows[-1].event, MacroBiasUpdated)
 
 
 def _outcomes(sent: Sent) -> list[OutboxRow]:

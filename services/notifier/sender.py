@@ -12,7 +12,7 @@ from services.notifier.limits import SenderLimits
 from services.notifier.messengers.port import Messenger
 from services.notifier.open_rows import OpenRows
 from services.notifier.pictures import Picture, Pictures
-from services.notifier.recording import Recorder, ShowSignal
+from services.notifier.recording import Recorder, ShowBias, ShowSignal
 from shared.cache.port import Cache
 from shared.domain.errors import TransientError
 from shared.domain.outbox import OutboxState
@@ -44,6 +44,7 @@ class Sender:
         limits: SenderLimits,
         log: Any,
         show_signal: ShowSignal | None = None,
+        show_bias: ShowBias | None = None,
         on_refused: OnRefused | None = None,
     ) -> None:
         self._store = store
@@ -64,6 +65,7 @@ class Sender:
             limits=limits,
             log=log,
             show_signal=show_signal,
+            show_bias=show_bias,
         )
         self._delivery = Delivery(
             store=store,

@@ -94,13 +94,13 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     def subject(self) -> str:
         """What the message is about: rows with one subject that wait together share one message and keep their order.
 
-        A signal, the alerts of a pair, the bias of a pair, the reports of a kind.
+        A signal, the alerts of a pair, the bias (a new regime changes every pair's at once), the reports of a kind.
         """
         event = self.event
         if isinstance(event, AlertRaised):
             return digest_text(("alert", event.exchange, event.symbol), 16)
         if isinstance(event, MacroBiasUpdated):
-            return digest_text(("macro", event.bias.base, event.bias.quote), 16)
+            return digest_text(("macro",), 16)
         if isinstance(event, SystemEvent):
             return digest_text(("system", _ANSWERS.get(event.kind, event.kind)), 16)
         return event.signal.signal_id

@@ -10,6 +10,7 @@ from shared.domain.errors import FencedError
 from shared.store.port import Outcome, Row, Store, Write, key_of, prefix_range
 
 TABLE: Final = "macro-bias"
+PUBLISHED_TABLE: Final = "macro-published"  # as the macro engine made them
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(MacroBias)
 _LAYOUT: Final = b"\x01"

@@ -13,6 +13,7 @@ from services.notifier.chart_pool import ProcessChartPool
 from services.notifier.charts import ChartService
 from services.notifier.core.chats import ChatProfile
 from services.notifier.limits import SenderLimits
+from services.notifier.macro_charts import MacroCharts
 from services.notifier.messengers.telegram import TelegramMessenger, build_bot, close_bot
 from services.notifier.notifier import Notifier
 from services.notifier.people import Pace
@@ -98,6 +99,7 @@ class NotifierBench:
             bus=self.bus,
             cache=self.cache,
             charts=self.charts,
+            macro_charts=MacroCharts(self.store, self.pool, theme="dark"),
             limits=self.limits,
         )
         return self.notifier
