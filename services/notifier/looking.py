@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from services.notifier.core.chart_model import DEFAULT_LOOK, ChartLook
-from services.notifier.core.event_texts import macro_text
+from services.notifier.core.macro_state import macro_state_text
+from services.notifier.core.macro_texts import ToldBias
 from services.notifier.core.texts import clipped, price_text, side_mark
 from services.notifier.core.voice import Voice
 from services.notifier.state import NotifierState
@@ -22,7 +23,6 @@ SERVICES: Final = ("ingestion", "aggregator", "logic_engine", "notifier")  # as 
 _SIGNALS_SHOWN_MAX: Final = 30
 _NAME_MAX: Final = 60
 _SYMBOLS_MAX: Final = 200
-_TEXT_BUDGET: Final = 2_500  # one more pair's part fits behind it
 
 
 class Looking:
@@ -107,15 +107,11 @@ class Looking:
         known = await self._state.biases()
         if not known:
             return voice.words.macro_none
-        parts: list[str] = []
-        for index, one in enumerate(known):
-            if sum(len(part) for part in parts) > _TEXT_BUDGET:
-                parts.append(voice.words.more.format(count=len(known) - index))
-                break
-            expired = one.bias.expires_at_ms <= now_ms
-            text = macro_text(voice, one.bias, binding=None if expired else one.binding)
-            parts.append(f"{text}\n{voice.words.macro_expired}" if expired else text)
-        return "\n\n".join(parts)
+        held = [
+            ToldBias(bias=one.bias, binding=one.binding if one.bias.expires_at_ms > now_ms else None, before=None)
+            for one in known
+        ]
+        return macro_state_text(voice, held, now_ms)
 
     async def _reported(self, service: str) -> dict[str, object]:
         value = await self._cache.get(f"status:{service}")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from services.notifier.core.languages import LANGUAGES
+from services.notifier.core.macro_state import macro_state_text
 from services.notifier.core.macro_texts import ToldBias, bias_caption, bias_text
 from services.notifier.core.texts import CAPTION_LENGTH_MAX, plain_text, utf16_length
 from services.notifier.core.voice import Voice
@@ -118,3 +119,27 @@ def test_the_notifiers_own_process_does_not_import_what_draws():
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True, timeout=60)
 
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("code", sorted(LANGUAGES))
+def test_macro_shows_state_parts_expiry_and_what_is_missing(code: str):
+    voice = Voice(words=LANGUAGES[code])
+    parts = {"regime.score": 0.35, "regime.size_multiplier": 0.5, "score.volume": 15.0, "value.close": 5.0}
+    biases = [a_bias(base=f"C{number:02d}", components=parts, notes=("dxy: <down>",)) for number in range(9)]
+    told = [ToldBias(bias=bias, binding=Direction.LONG, before=None) for bias in biases]
+
+    text = plain_text(macro_state_text(voice, told, START_MS))
+
+    assert text.count("volume 15") == 9
+    assert text.count("score: 0.35") == text.count("size multiplier: 0.5") == text.count("dxy: <down>") == 1
+    assert text.count(voice.time(START_MS + 4 * 3_600_000)) == 9
+    assert "close" not in text
+    late = plain_text(macro_state_text(voice, told, START_MS + 5 * 3_600_000))
+    assert late.count(plain_text(voice.words.macro_expired)) == 9
+    [only] = told[:1]
+    assert "score.volume: 15" in plain_text(macro_state_text(voice, [only], START_MS))
+    many = [
+        ToldBias(bias=a_bias(base=f"C{number:02d}", components=parts), binding=None, before=None)
+        for number in range(60)
+    ]
+    assert utf16_length(plain_text(macro_state_text(voice, many, START_MS))) <= 4096

@@ -53,7 +53,7 @@ def bias_text(voice: Voice, told: Sequence[ToldBias], *, repeats: int = 0, short
         shown = msgspec.structs.replace(newest, components={}) if short else newest
         paragraphs = [macro_text(voice, shown, binding=only.binding, before=only.before)]
     else:
-        paragraphs = [_head(voice, told, newest), "\n".join(_line(voice, one) for one in told[:_PAIRS_MAX])]
+        paragraphs = [bias_head(voice, told, newest), "\n".join(pair_line(voice, one) for one in told[:_PAIRS_MAX])]
         effective, expires = voice.time(newest.effective_from_ms), voice.time(newest.expires_at_ms)
         paragraphs.append(voice.words.macro_times.format(effective=effective, expires=expires))
     return "\n\n".join(part for part in (*paragraphs, repeat_mark(voice.words, repeats)) if part)
@@ -68,7 +68,8 @@ def bias_caption(voice: Voice, told: Sequence[ToldBias], *, repeats: int = 0) ->
     return ""
 
 
-def _head(voice: Voice, told: Sequence[ToldBias], newest: MacroBias) -> str:
+def bias_head(voice: Voice, told: Sequence[ToldBias], newest: MacroBias) -> str:
+    """Which pairs, and the regime with the one known before."""
     words = voice.words
     names = [clipped(one.pair, NAME_MAX) for one in told]
     if len(names) > _NAMED_MAX:
@@ -79,7 +80,8 @@ def _head(voice: Voice, told: Sequence[ToldBias], newest: MacroBias) -> str:
     return f"{words.macro_title.format(pair=', '.join(names))}\n{regime}"
 
 
-def _line(voice: Voice, one: ToldBias) -> str:
+def pair_line(voice: Voice, one: ToldBias) -> str:
+    """A pair's side, score and whether it binds."""
     words = voice.words
     strength = words.macro_strength["weak" if one.binding is None else "strong"]
     side = words.macro_side[one.bias.direction.value]
