@@ -143,6 +143,7 @@ def _divergence(name: str, price: str) -> Indicator:
         first=_at_once,
         seeding="none",
         source="regular and hidden divergence between confirmed swings, SYSTEMS 6; told when confirmed, never taken back",
+        state=("divergence_state", "bars"),
     )
 
 

@@ -42,12 +42,12 @@ def bullish_divergence(low: FloatArray, oscillator: FloatArray, bars: int = 3, d
     back. distance_max: candles between the two lows.
     Returns: shape (n,): 1 regular (lower low in price, higher low in the oscillator), 2 hidden (the other way round), else 0.
     """
-    return _divergences(low, oscillator, bars, distance_max, 1.0)
+    return _divergences(low, oscillator, bars, distance_max, "bullish")
 
 
 def bearish_divergence(high: FloatArray, oscillator: FloatArray, bars: int = 3, distance_max: int = 60) -> FloatArray:
     """The mirror image of bullish_divergence, on swing highs: 1 is a higher high in price and a lower one in the oscillator."""
-    return _divergences(high, oscillator, bars, distance_max, -1.0)
+    return _divergences(high, oscillator, bars, distance_max, "bearish")
 
 
 def fibonacci_pivots(high: float, low: float, close: float) -> Pivots:
@@ -78,12 +78,12 @@ def _swings(values: FloatArray, bars: int, sign: float) -> BoolArray:
     return np.array([is_swing(checked, i, bars, sign) for i in range(len(checked))], dtype=np.bool_)
 
 
-def _divergences(price: FloatArray, oscillator: FloatArray, bars: int, distance_max: int, sign: float) -> FloatArray:
-    from shared.indicators.kernels.levels import divergence
+def _divergences(price: FloatArray, oscillator: FloatArray, bars: int, distance_max: int, side: str) -> FloatArray:
+    from shared.indicators.kernels import levels
 
     prices, strengths = together(price=price, oscillator=oscillator)
     check_window(bars, "bars", "divergence")
     check_window(distance_max, "distance_max", "divergence")
     out = np.empty_like(prices)
-    divergence(prices, strengths, bars, distance_max, sign, out)
+    getattr(levels, f"{side}_divergence")(prices, strengths, bars, distance_max, out)
     return out

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from shared.indicators.compiled import kernel
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     FloatArray = npt.NDArray[np.float64]
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 # What a pair of swings says: the price goes further and the oscillator does not, or the other way round.
 REGULAR: Final = 1.0
 HIDDEN: Final = 2.0
+
+# Candles seen; the last swing's number plus 1 (0: none), price and oscillator. Two rings of 2 * bars + 1 values follow.
+DIVERGENCE_HEAD: Final = 4
 
 
 @kernel("boolean(float64[::1], int64, int64, float64)")
@@ -42,23 +46,81 @@ def fibonacci_pivots(high: float, low: float, close: float, out: "FloatArray") -
     out[6] = pivot - span
 
 
-@kernel("void(float64[::1], float64[::1], int64, int64, float64, float64[::1])")
-def divergence(
-    price: "FloatArray", oscillator: "FloatArray", bars: int, distance_max: int, sign: float, out: "FloatArray"
+@kernel("float64(float64[::1], float64, float64, int64, int64, float64)", inline=True)
+def divergence_step(
+    state: "FloatArray", price: float, oscillator: float, bars: int, distance_max: int, sign: float
+) -> float:
+    """One candle into `state` (divergence_state(bars)): the divergence that it confirms, else 0.
+
+    The last swing stands in the state. It is the nearest one: of two within `bars` candles the later would have to be both
+    below and not below the earlier.
+    """
+    length = 2 * bars + 1
+    number = int(state[0])
+    state[0] = number + 1.0
+    ring = DIVERGENCE_HEAD
+    state[ring + number % length] = price
+    state[ring + length + number % length] = oscillator
+    later = number - bars
+    if later < bars:
+        return 0.0
+    slot = later % length
+    here = sign * state[ring + slot]
+    for j in range(1, bars + 1):
+        # Strict to the left only, as in is_swing.
+        before = sign * state[ring + (later - j) % length]
+        after = sign * state[ring + (later + j) % length]
+        if not (here < before and here <= after):
+            return 0.0
+    beyond = here - sign * state[2]
+    strength = sign * (state[ring + length + slot] - state[3])
+    near = state[1] > 0.0 and later - (state[1] - 1.0) <= distance_max
+    state[1] = later + 1.0
+    state[2] = state[ring + slot]
+    state[3] = state[ring + length + slot]
+    if near and beyond < 0.0 and strength > 0.0:
+        return REGULAR
+    if near and beyond > 0.0 and strength < 0.0:
+        return HIDDEN
+    return 0.0
+
+
+@kernel("void(float64[::1], float64[::1], int64, int64, float64[::1], float64[::1])")
+def bullish_divergence_advance(
+    low: "FloatArray", oscillator: "FloatArray", bars: int, distance_max: int, state: "FloatArray", out: "FloatArray"
 ) -> None:
-    """Divergence confirmed at each candle between swing lows (sign 1) or highs (sign -1); see checked.divergence."""
-    for i in range(price.shape[0]):
-        out[i] = 0.0
-        later = i - bars
-        # Swings are looked for in what is known at candle i only.
-        if not is_swing(price[: i + 1], later, bars, sign):
-            continue
-        for earlier in range(later - 1, max(bars, later - distance_max) - 1, -1):
-            if is_swing(price[: i + 1], earlier, bars, sign):
-                beyond = sign * (price[later] - price[earlier])
-                strength = sign * (oscillator[later] - oscillator[earlier])
-                if beyond < 0.0 and strength > 0.0:
-                    out[i] = REGULAR
-                elif beyond > 0.0 and strength < 0.0:
-                    out[i] = HIDDEN
-                break
+    """Divergences at the candles that follow those in `state` (divergence_state(bars)); see checked.bullish_divergence."""
+    for i in range(low.shape[0]):
+        out[i] = divergence_step(state, low[i], oscillator[i], bars, distance_max, 1.0)
+
+
+@kernel("void(float64[::1], float64[::1], int64, int64, float64[::1])")
+def bullish_divergence(
+    low: "FloatArray", oscillator: "FloatArray", bars: int, distance_max: int, out: "FloatArray"
+) -> None:
+    """Divergence between swing lows; see checked.bullish_divergence."""
+    state = np.zeros(DIVERGENCE_HEAD + 2 * (2 * bars + 1))
+    bullish_divergence_advance(low, oscillator, bars, distance_max, state, out)
+
+
+@kernel("void(float64[::1], float64[::1], int64, int64, float64[::1], float64[::1])")
+def bearish_divergence_advance(
+    high: "FloatArray", oscillator: "FloatArray", bars: int, distance_max: int, state: "FloatArray", out: "FloatArray"
+) -> None:
+    """Divergences at the candles that follow those in `state` (divergence_state(bars)); see checked.bearish_divergence."""
+    for i in range(high.shape[0]):
+        out[i] = divergence_step(state, high[i], oscillator[i], bars, distance_max, -1.0)
+
+
+@kernel("void(float64[::1], float64[::1], int64, int64, float64[::1])")
+def bearish_divergence(
+    high: "FloatArray", oscillator: "FloatArray", bars: int, distance_max: int, out: "FloatArray"
+) -> None:
+    """Divergence between swing highs; see checked.bearish_divergence."""
+    state = np.zeros(DIVERGENCE_HEAD + 2 * (2 * bars + 1))
+    bearish_divergence_advance(high, oscillator, bars, distance_max, state, out)
+
+
+def divergence_state(bars: int) -> int:
+    """Length of the state of bullish_divergence_advance and bearish_divergence_advance."""
+    return DIVERGENCE_HEAD + 2 * (2 * bars + 1)

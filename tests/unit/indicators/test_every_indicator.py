@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -213,7 +214,7 @@ def test_an_unknown_indicator_and_one_without_a_stream_are_refused():
         indicator("macd", seeding="other")
     assert indicator("macd", seeding="classic").parameters["seeding"] == "classic"
     with pytest.raises(InvalidValueError, match="must have a stream"):
-        Stream(indicator("bullish_divergence"))
+        Stream(msgspec.structs.replace(indicator("sma"), state=()))
     with pytest.raises(InvalidValueError, match="close must not be infinite"):
         Stream(indicator("sma")).update({"close": math.inf})
     with pytest.raises(InvalidValueError, match="run backwards"):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from shared.domain.errors import InvalidValueError
 from shared.indicators import checked
@@ -62,3 +63,15 @@ def test_the_daily_deviation_that_scales_a_position():
     assert daily == pytest.approx(0.05 * (20 / 19) ** 0.5, rel=1e-12)
     assert checked.realised_volatility(closes, 20, "variance")[-1] == pytest.approx(20 * 0.05**2, rel=1e-12)
     assert checked.realised_volatility(closes, 20, "root_mean_square")[-1] == pytest.approx(0.05, rel=1e-12)
+
+
+def test_a_divergence_speaks_at_the_candle_that_confirms_the_later_swing_and_only_there():
+    low = np.array([12.0, 11, 10, 11, 12, 11, 9, 10, 11, 12, 13, 12, 11.5, 12, 13])
+    oscillator = np.array([50.0, 40, 30, 40, 50, 45, 35, 40, 45, 50, 50, 40, 33, 40, 50])
+    # Lows at 2, 6 and 12, each known two candles later: lower low with a higher low of the oscillator, then the other way.
+    found = checked.bullish_divergence(low, oscillator, bars=2)
+    assert np.flatnonzero(found).tolist() == [8, 14]
+    assert (found[8], found[14]) == (1.0, 2.0)
+    assert_array_equal(checked.bearish_divergence(-low + 20, -oscillator, bars=2), found)
+    near = checked.bullish_divergence(low, oscillator, bars=2, distance_max=5)
+    assert np.flatnonzero(near).tolist() == [8]
