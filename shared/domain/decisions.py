@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+# gc=False: these hold no cycles, and a closing hour makes tens of thousands: the collector need not walk over them.
+
 from shared.domain.bias import Direction
 from shared.domain.checks import check_name, is_name
 from shared.domain.timeframe import Timeframe
@@ -30,7 +32,7 @@ class DecisionKind(StrEnum):
     SHADOW = "shadow"
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True):
+class Condition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One named test. margin: how far the value is on the passing side of the threshold (negative: failed by so much)."""
 
     name: str
@@ -40,7 +42,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
 
 
-class Gate(msgspec.Struct, frozen=True, kw_only=True):
+class Gate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One verdict that entries must pass besides the conditions: quality, freshness, bias. `detail` says why."""
 
     name: str
@@ -48,7 +50,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class Sizing(msgspec.Struct, frozen=True, kw_only=True):
+class Sizing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How large the strategy would make the position, for an account of `equity` (all in quote currency).
 
     risk_pct: what the stop would cost, percent of equity; None without a stop. fraction: notional / equity.
@@ -67,7 +69,7 @@ class Sizing(msgspec.Struct, frozen=True, kw_only=True):
     open_risk_pct_max: float | None = None
 
 
-class MemberVerdict(msgspec.Struct, frozen=True, kw_only=True):
+class MemberVerdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one strategy of a manager said on the same windows. weight: as configured."""
 
     name: str
@@ -78,7 +80,7 @@ class MemberVerdict(msgspec.Struct, frozen=True, kw_only=True):
     conditions: tuple[Condition, ...]
 
 
-class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
+class WindowRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Which candles were read: `length` consecutive ones ending at the Decision's candle.
 
     digest:    over open times and OHLCV as float64 (see shared.strategies.windows).
@@ -92,7 +94,7 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
     revisions: tuple[tuple[int, int], ...]
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Made once per (strategy, exchange, symbol, timeframe, candle); a pure function of what it records.
 
     trigger:    which rule fired, as in the signal id; empty for `none`.

@@ -45,7 +45,7 @@ class WindowColumns(msgspec.Struct, frozen=True, kw_only=True):
     open_time_ms: npt.NDArray[np.int64] | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A verdict on one window. trigger: the rule that fired, empty for `none`; levels in quote currency, entries only.
 
     score and components: 0-100 and its parts. holds, resets: keys of alert rules that hold here, and of those that let go.

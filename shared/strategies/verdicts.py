@@ -194,16 +194,18 @@ def _conditions(
     names: list[str], values: list[float], thresholds: list[float], margins: list[float], passed: list[bool]
 ) -> tuple[Condition, ...]:
     return tuple(
-        Condition(name=name, value=value, threshold=threshold, margin=margin, passed=ok)
-        if margin - margin == 0  # finite
-        else Condition(
-            name=name,
-            value=None,
-            threshold=threshold if threshold - threshold == 0 else 0.0,
-            margin=None,
-            passed=False,
-        )
-        for name, value, threshold, margin, ok in zip(names, values, thresholds, margins, passed, strict=True)
+        [
+            Condition(name=name, value=value, threshold=threshold, margin=margin, passed=ok)
+            if margin - margin == 0  # finite
+            else Condition(
+                name=name,
+                value=None,
+                threshold=threshold if threshold - threshold == 0 else 0.0,
+                margin=None,
+                passed=False,
+            )
+            for name, value, threshold, margin, ok in zip(names, values, thresholds, margins, passed, strict=True)
+        ]
     )
 
 

@@ -5,7 +5,9 @@ a hole: what does not follow the newest candle is refused, and the caller loads 
 """
 
 import hashlib
+import struct
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +24,7 @@ IntGrid = npt.NDArray[np.int64]
 Series = tuple[str, str]  # exchange, symbol
 
 _COLUMNS: Final = 5  # open, high, low, close, volume
+_PACKED: Final = struct.Struct("<q5d")
 _DIGEST_LENGTH: Final = 32
 _FIRST_CAPACITY: Final = 16
 
@@ -57,6 +60,8 @@ class WindowTable:
         self._open_ms: IntGrid = np.zeros((0, 2 * length), dtype=np.int64)
         self._revision: IntGrid = np.zeros((0, 2 * length), dtype=np.int64)
         self._unusable: npt.NDArray[np.bool_] = np.zeros((0, 2 * length), dtype=np.bool_)
+        self._mark: IntGrid = np.zeros((0, 2 * length), dtype=np.int64)
+        self._cut: dict[tuple[int, tuple[int, ...]], Windows] = {}  # of this moment: strategies share windows
 
     def push(self, candle: Candle) -> bool:
         """Take the candle that follows the series' newest one, or a new revision of one inside the window.
@@ -81,12 +86,14 @@ class WindowTable:
     def load(self, series: Series, candles: Sequence[Candle]) -> None:
         """Start the row anew with the consecutive candles at the end of `candles` (oldest first)."""
         row = self._row(series)
+        self._cut.clear()
         self._end[row] = self._count[row] = 0
         for candle in consecutive_tail(candles, self.timeframe)[-self.length :]:
             self._append(row, candle)
 
     def forget(self, series: Series | None = None) -> None:
         """Empty one row, or all of them: they are loaded again before they are read."""
+        self._cut.clear()
         rows = range(len(self._count)) if series is None else [self._row(series)]
         for row in rows:
             self._end[row] = self._count[row] = 0
@@ -108,6 +115,13 @@ class WindowTable:
         """The newest windows of these series (all ready), in their order; `length` candles of each, else all."""
         length = length or self.length
         rows = [self._rows[item] for item in series]
+        key = (length, tuple(rows))
+        known = self._cut.get(key)
+        if known is None:
+            known = self._cut[key] = self._windows(rows, length)
+        return known
+
+    def _windows(self, rows: list[int], length: int) -> Windows:
         ends = [self._end[row] for row in rows]
         first, last, end = rows[0], rows[-1], ends[0]
         index: Any
@@ -122,6 +136,7 @@ class WindowTable:
             self._values[:, *index],
             self._revision[index],
             self._unusable[index],
+            self._mark[index],
         )
 
     def windows_or_missing(self, series: Sequence[Series], length: int, close_time_ms: int) -> Windows:
@@ -156,11 +171,11 @@ class WindowTable:
                 column.append(0)
             if row >= len(self._open_ms):
                 more = max(_FIRST_CAPACITY, len(self._open_ms))
-                self._values, self._open_ms, self._revision, self._unusable = (
+                self._values, self._open_ms, self._revision, self._unusable, self._mark = (
                     np.concatenate(
                         [grid, np.zeros((*grid.shape[:-2], more, grid.shape[-1]), dtype=grid.dtype)], axis=-2
                     )
-                    for grid in (self._values, self._open_ms, self._revision, self._unusable)
+                    for grid in (self._values, self._open_ms, self._revision, self._unusable, self._mark)
                 )
         return row
 
@@ -168,7 +183,7 @@ class WindowTable:
         end = self._end[row]
         if end == 2 * self.length:
             keep = self.length - 1
-            for grid in (self._values, self._open_ms, self._revision, self._unusable):
+            for grid in (self._values, self._open_ms, self._revision, self._unusable, self._mark):
                 grid[..., row, :keep] = grid[..., row, end - keep : end]
             end = self._count[row] = keep
         self._put(row, end, candle)
@@ -177,7 +192,10 @@ class WindowTable:
         self._newest_ms[row] = candle.open_time_ms
 
     def _put(self, row: int, place: int, candle: Candle) -> None:
-        self._values[:, row, place] = _values(candle)
+        self._cut.clear()
+        values = _values(candle)
+        self._values[:, row, place] = values
+        self._mark[row, place] = candle_mark(candle.open_time_ms, values)
         self._open_ms[row, place] = candle.open_time_ms
         self._revision[row, place] = candle.revision
         self._unusable[row, place] = not candle.usable
@@ -189,10 +207,14 @@ def windows_of(
     values: npt.NDArray[np.float64],
     revision: IntGrid,
     unusable: npt.NDArray[np.bool_],
+    marks: IntGrid,
 ) -> Windows:
-    """Windows from grids of shape (n, length) and, for values, (5, n, length): open, high, low, close, volume."""
+    """Windows from grids of shape (n, length) and, for values, (5, n, length): open, high, low, close, volume.
+
+    marks: candle_mark of every candle.
+    """
     columns = np.ascontiguousarray(values)
-    digests = _digests(open_ms, columns)
+    digests = _digests(marks)
     steady = (revision == revision[:, :1]).all(axis=1).tolist()
     first_ms, first_revision = open_ms[:, 0].tolist(), revision[:, 0].tolist()
     length = open_ms.shape[1]
@@ -223,6 +245,7 @@ def windows_of_candles(candles: Sequence[Candle], length: int = WINDOW_LENGTH) -
         view(values, length, axis=0).transpose(1, 0, 2),
         view(np.array([candle.revision for candle in candles], dtype=np.int64), length),
         view(np.array([not candle.usable for candle in candles]), length),
+        view(_marks(candles), length),
     )
 
 
@@ -253,14 +276,21 @@ def _missing_text(timeframe: Timeframe, length: int, held: int) -> str:
 
 
 def window_digest(candles: Sequence[Candle]) -> str:
-    """The digest of a window: equal exactly where open times and OHLCV, as float64, are equal.
+    """The digest of a window: names open times and OHLCV, as float64, of its candles.
 
-    First 32 hex digits of the SHA-256 over: open times as int64, then all opens, highs, lows, closes and volumes as float64,
-    each little-endian and oldest first.
+    First 32 hex digits of the SHA-256 over the candles' marks (see candle_mark), each little-endian, oldest first. A candle's
+    mark is made once, when it arrives: naming a window of 350 candles then reads 3 KB, not 17.
     """
-    open_ms = np.array([[candle.open_time_ms for candle in candles]], dtype=np.int64)
-    columns = np.ascontiguousarray(np.array([_values(candle) for candle in candles]).T[:, None, :])
-    return _digests(open_ms, columns)[0]
+    return _digests(_marks(candles)[None, :])[0]
+
+
+def candle_mark(open_time_ms: int, values: tuple[float, float, float, float, float]) -> int:
+    """64 bits that name a candle: BLAKE2b over open time (int64), open, high, low, close, volume (float64), little-endian."""
+    return int.from_bytes(blake2b(_PACKED.pack(open_time_ms, *values), digest_size=8).digest(), "little", signed=True)
+
+
+def _marks(candles: Sequence[Candle]) -> IntGrid:
+    return np.array([candle_mark(candle.open_time_ms, _values(candle)) for candle in candles], dtype="<i8")
 
 
 def consecutive_tail(candles: Sequence[Candle], timeframe: Timeframe) -> Sequence[Candle]:
@@ -297,9 +327,7 @@ def _values(candle: Candle) -> tuple[float, float, float, float, float]:
     return candle.open, candle.high, candle.low, candle.close, float(candle.volume)
 
 
-def _digests(open_ms: IntGrid, columns: npt.NDArray[np.float64]) -> list[str]:
-    """One digest per row; open_ms has shape (n, length), columns (5, n, length)."""
-    packed = np.empty((len(open_ms), 1 + _COLUMNS, open_ms.shape[1]), dtype="<i8")
-    packed[:, 0] = open_ms
-    packed[:, 1:] = columns.astype("<f8", copy=False).view("<i8").transpose(1, 0, 2)
+def _digests(marks: IntGrid) -> list[str]:
+    """One digest per row."""
+    packed = np.ascontiguousarray(marks, dtype="<i8")
     return [hashlib.sha256(row.data).hexdigest()[:_DIGEST_LENGTH] for row in packed]
