@@ -16,7 +16,7 @@ def load_kernels(cache_dir: Path, *, require_compiled: bool) -> int:
     from shared.indicators import compilations
     from shared.strategies.registry import warm_up
 
-    names = warm_up()
+    names = warm_up(every_indicator=False)
     compiled = compilations()
     if compiled and require_compiled:
         raise PermanentError(

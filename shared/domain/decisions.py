@@ -5,7 +5,6 @@ from enum import StrEnum
 import msgspec
 
 # gc=False: these hold no cycles, and a closing hour makes tens of thousands: the collector need not walk over them.
-
 from shared.domain.bias import Direction
 from shared.domain.checks import check_name, is_name
 from shared.domain.timeframe import Timeframe

@@ -34,12 +34,16 @@ def build_strategy(name: str, timeframe: Timeframe, parameters: Mapping[str, Any
     return strategy
 
 
-def warm_up() -> list[str]:
-    """Load (or compile into the cache) every kernel a strategy or indicator uses; returns their names."""
+def warm_up(*, every_indicator: bool = True) -> list[str]:
+    """Load (or compile into the cache) every kernel a strategy or indicator uses; returns their names.
+
+    every_indicator: also those that no strategy uses; a service that only decides starts sooner without them.
+    """
     from shared.indicators import warm_up as warm_up_indicators
     from shared.indicators.compiled import kernel_names
 
-    warm_up_indicators()
+    if every_indicator:
+        warm_up_indicators()
     for name in STRATEGIES:
         _class_of(name)
     return kernel_names()
