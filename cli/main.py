@@ -6,6 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from cli.research.commands import register as register_research
 from shared.domain.errors import PermanentError, TransientError
 from shared.runtime.settings import read_env_file
 
@@ -300,6 +301,9 @@ def why(
     from cli.why import WhyRequest, run_why
 
     print(run_why(WhyRequest(symbol=symbol, timeframe=timeframe, at=at, language=language, zone=zone)))
+
+
+register_research(app)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -3,9 +3,9 @@
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from services.logic_engine.core.bias_versions import bias_at
 from services.logic_engine.ports import Ports
 from shared.deciding.active import ActiveStrategy
+from shared.deciding.bias_versions import bias_at
 from shared.domain.bias import BiasInForce, MacroBias
 from shared.domain.events import CandleCorrected, CandlesClosed
 from shared.domain.pairs import base_and_quote

@@ -54,7 +54,17 @@ class CandleFile(msgspec.Struct, frozen=True, kw_only=True):
             for row in _ordered(self.file, self.columns)
             if before_ms is None or row[1] + self.timeframe.duration_ms <= before_ms
         )
-        return [self._candle(row, exchange, symbol) for row in deque(rows, maxlen=last)]
+        named = self.columns.get("symbol")
+        found = list(deque(rows, maxlen=last))
+        if named is not None and found:
+            self._check_one_symbol(found, named)
+        return [self._candle(row, exchange, symbol) for row in found]
+
+    def _check_one_symbol(self, rows: Sequence[_Row], column: int) -> None:
+        first = rows[0][2][column]
+        for line, _, fields in rows:
+            name = fields[column] if column < len(fields) else ""
+            require(name == first, f"all rows must be of one symbol, {first}", name, f"{self.file}:{line}")
 
     def _candle(self, row: _Row, exchange: str, symbol: str) -> Candle:
         line, open_time_ms, fields = row

@@ -65,6 +65,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resets: tuple[str, ...] = ()
 
 
+class Tested(msgspec.Struct, frozen=True, kw_only=True):
+    """Tests of n rows as columns. values, thresholds, passed: (n, tests). asks: (n,), whether the outcome is any but `none`."""
+
+    names: tuple[str, ...]
+    values: FloatGrid
+    thresholds: FloatGrid
+    passed: npt.NDArray[np.bool_]
+    asks: npt.NDArray[np.bool_]
+
+
 _NOT_JUDGED: Final = Outcome(
     action=Action.NONE, trigger="", conditions=(), score=0.0, notes=("not_finite: the window holds NaN or Inf",)
 )
@@ -99,6 +109,9 @@ class Strategy(Protocol):
 
     def evaluate(self, windows: Mapping[Timeframe, WindowColumns]) -> Sequence[Outcome]:
         """One outcome per row, in order; a row's outcome never depends on the other rows."""
+
+    def tested(self, windows: Mapping[Timeframe, WindowColumns]) -> Tested | None:
+        """Every test of every row as columns, without outcomes: for many rows at once. None where it has no such form."""
 
 
 class BaseStrategy:
@@ -135,6 +148,9 @@ class BaseStrategy:
         picked = {timeframe: picked_rows(columns, rows) for timeframe, columns in windows.items()}
         found = dict(zip(rows, self.outcomes(picked) if rows else [], strict=True))
         return [found.get(row, _NOT_JUDGED) for row in range(len(finite))]
+
+    def tested(self, windows: Mapping[Timeframe, WindowColumns]) -> Tested | None:
+        """None, unless a strategy has such a form."""
 
     def outcomes(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
         """One outcome per row of windows that are whole and finite."""

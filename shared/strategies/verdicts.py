@@ -18,7 +18,9 @@ from shared.strategies.base import (
     FloatGrid,
     Outcome,
     StrategyParameters,
+    Tested,
     WindowColumns,
+    finite_rows,
 )
 
 LONG, SHORT = Direction.LONG, Direction.SHORT
@@ -114,6 +116,17 @@ class TestedStrategy(BaseStrategy):
             known = self._points[side, passed] = (round(sum(points.values()), 9), points)
         return known
 
+    def tested(self, windows: Mapping[Timeframe, WindowColumns]) -> Tested | None:
+        """The tests as `outcomes` judges them; None where a window holds NaN or Inf, whose outcome says so."""
+        if not finite_rows(windows, self.needs).all():
+            return None
+        found = self.figures(windows)
+        thresholds, _, passed = _tested(self.TESTS, found)
+        fired = _fired(self.TESTS, passed)
+        names = tuple(test.name for test in self.TESTS)
+        asks = fired[LONG] ^ fired[SHORT]
+        return Tested(names=names, values=found.values, thresholds=thresholds, passed=passed, asks=asks)
+
     def outcomes(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
         """One outcome per row."""
         found = self.figures(windows)
@@ -179,15 +192,26 @@ class TestedStrategy(BaseStrategy):
 
 def judge(tests: Sequence[Test], found: Figures) -> Judged:
     """Judge every test of every row. A NaN value or threshold is recorded as None (threshold 0) and does not pass."""
+    thresholds, margins, passed = _tested(tests, found)
+    names = [test.name for test in tests]
+    rows = zip(found.values.tolist(), thresholds.tolist(), margins.tolist(), passed.tolist(), strict=True)
+    return Judged(passed, _fired(tests, passed), [_conditions(names, *row) for row in rows])
+
+
+def _tested(tests: Sequence[Test], found: Figures) -> tuple[FloatGrid, FloatGrid, npt.NDArray[np.bool_]]:
+    """Thresholds, margins and which tests pass, each of shape (n, tests)."""
     values = found.values
     thresholds = np.broadcast_to(np.asarray(found.thresholds, dtype=np.float64), values.shape)
     margins = np.where([test.above for test in tests], values - thresholds, thresholds - values)
     passed = (margins > 0) | ((margins == 0) & ~np.array([test.strict for test in tests]))
-    passed &= np.isfinite(margins)
-    fired = {side: passed[:, [test.side in {side, None} for test in tests]].all(axis=1) for side in (LONG, SHORT)}
-    names = [test.name for test in tests]
-    rows = zip(values.tolist(), thresholds.tolist(), margins.tolist(), passed.tolist(), strict=True)
-    return Judged(passed, fired, [_conditions(names, *row) for row in rows])
+    return thresholds, margins, passed & np.isfinite(margins)
+
+
+def _fired(tests: Sequence[Test], passed: npt.NDArray[np.bool_]) -> dict[Direction, npt.NDArray[np.bool_]]:
+    found: dict[Direction, npt.NDArray[np.bool_]] = {}
+    for side in (LONG, SHORT):
+        found[side] = np.logical_and.reduce(passed[:, [test.side in {side, None} for test in tests]], axis=1)
+    return found
 
 
 def _conditions(

@@ -148,7 +148,7 @@ class WindowTable:
         found = self.windows(ready, length) if ready else None
         windows = rows_or_missing(found, [places.get(item) for item in series], self.timeframe, length)
         held = {row: self._held(item) for row, item in enumerate(series) if item not in places}
-        missing = {row: _missing_text(self.timeframe, length, count) for row, count in held.items()}
+        missing = {row: missing_text(self.timeframe, length, count) for row, count in held.items()}
         return msgspec.structs.replace(windows, missing=missing)
 
     def _held(self, series: Series) -> int:
@@ -265,11 +265,12 @@ def rows_or_missing(windows: Windows | None, rows: Sequence[int | None], timefra
             open_ms[places] = own.open_time_ms[picked]
         for place, row in chosen:
             records[place], unusable[place] = windows.records[row], windows.unusable[row]
-    missing = {place: _missing_text(timeframe, length, 0) for place, row in enumerate(rows) if row is None}
+    missing = {place: missing_text(timeframe, length, 0) for place, row in enumerate(rows) if row is None}
     return Windows(columns=_columns(values, open_ms), records=tuple(records), unusable=tuple(unusable), missing=missing)
 
 
-def _missing_text(timeframe: Timeframe, length: int, held: int) -> str:
+def missing_text(timeframe: Timeframe, length: int, held: int) -> str:
+    """The note of a Decision whose optional window of `length` candles is not whole; `held`: how many there are."""
     lacking = length - held
     what = f"{lacking} of {length} candles are missing" if lacking > 0 else "the last candles do not reach this close"
     return f"not_enough_history {timeframe}: {what}"

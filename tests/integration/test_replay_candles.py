@@ -147,11 +147,14 @@ def test_the_alerts_of_a_recorded_week_of_minutes(tmp_path, market_data):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("time,open,high,low,close\n1,1,1,1,1\n2,1,1,1,1\n", "the header must name volume"),
-        ("time,open,high,low,close,volume\n0,1,1,1,1,1\n61,1,1,1,1,1\n", "smallest distance was 61000 ms"),
-        ("open_time,open,high,low,close,volume\n0,1,1,1,1,1\n60000,1,0.5,1,1,1\n", "line 3"),
-        ("open_time,open,high,low,close,volume\n0,1,1,1,1,1\nx,1,1,1,1,1\n", "a time must be an integer, was 'x'"),
-        ("open_time,open,high,low,close,volume\n0,1,1,1,1,1\n60000,1,1\n", "as many fields as the header, was 3"),
+        (
+            "time,open,high,low,close\n1,1,1,1,1\n2,1,1,1,1\n",
+            "the header must have time or open_time and open, high, low, close, volume",
+        ),
+        ("time,open,high,low,close,volume\n0,1,1,1,1,1\n61,1,1,1,1,1\n", "most lie 61000 ms apart"),
+        ("open_time,open,high,low,close,volume\n0,1,1,1,1,1\n60000,1,0.5,1,1,1\n", ":3)"),
+        ("open_time,open,high,low,close,volume\n0,1,1,1,1,1\nx,1,1,1,1,1\n", "open_time must be a whole number"),
+        ("open_time,open,high,low,close,volume\n0,1,1,1,1,1\n60000,1,1\n", ":3)"),
         ("open_time,open,high,low,close,volume\n", "at least two rows"),
     ],
 )

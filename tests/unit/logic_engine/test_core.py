@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.logic_engine.core.bias_versions import bias_at
 from services.logic_engine.core.correction import affected_closes
 from services.logic_engine.core.feed import bundles, newest_revisions, next_in_order, waves
+from shared.deciding.bias_versions import bias_at
 from shared.deciding.gates import bias_gate, freshness_gate, quality_gate
 from shared.deciding.opening import decimals_seen
 from shared.domain.bias import Direction, MacroBias, bias_in_force
