@@ -136,7 +136,7 @@ def _simulated_plan(mode: str, speed: float, port: int) -> RunPlan:
         "BYBIT_REST_URL": f"http://127.0.0.1:{port}",
         # The simulator speaks Kraken's protocol, too. The timer runs on wall time: every quarter of an hour of this market.
         "KRAKEN_REST_URL": f"http://127.0.0.1:{port}",
-        "KRAKEN_REQUESTS_PER_SECOND": "20",
+        "KRAKEN_REQUESTS_PER_SECOND": "5",
         "MACRO_EVERY_SECONDS": f"{max(MACRO_SECONDS_MIN, QUARTER_SECONDS / speed):g}",
         "MACRO_OFFSET_SECONDS": "0",
         "MACRO_DXY_URL": "",  # nothing outside this machine is asked

@@ -40,10 +40,14 @@ class VenueCandles:
         }
         known = await self._history.load(wanted, until_ms=as_of_ms + Timeframe.H4.duration_ms)
         tasks = {series: asyncio.ensure_future(self._news(series, known[series], as_of_ms)) for series in wanted}
-        if tasks:
-            await asyncio.wait(tasks.values(), timeout=self._seconds_max)
-        outcomes = {series: _outcome(task, self._seconds_max) for series, task in tasks.items()}
-        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        try:
+            if tasks:
+                await asyncio.wait(tasks.values(), timeout=self._seconds_max)
+            outcomes = {series: _outcome(task, self._seconds_max) for series, task in tasks.items()}
+        finally:  # also where the service stops in between: nothing asks on behind a closed client
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
         news = {series: found for series, found in outcomes.items() if isinstance(found, Candles) and found.size}
         await self._history.add(news)
         answers: dict[Pair, Answer] = {}
@@ -77,9 +81,8 @@ def _table(timeframe: Timeframe, klines: list[Kline]) -> Candles:
 
 
 def _outcome(task: "asyncio.Future[Candles]", seconds_max: float) -> Candles | TransientError | PermanentError:
-    """What the task brought; one that is still at it is cancelled."""
+    """What the task brought."""
     if not task.done():
-        task.cancel()
         return TransientError(f"no answer within {seconds_max:g} s")
     error = task.exception()
     if error is None:

@@ -331,3 +331,15 @@ async def test_a_venue_that_never_answers_ends_the_run_in_time(bench: MacroBench
     report = await bench.run()
 
     assert [text for text in report.missing.values() if text == "no answer within 0.3 s"]
+
+
+async def test_a_run_that_is_stopped_leaves_nothing_asking(bench: MacroBench):
+    bench.venue_limits = RestLimits(requests_per_second=4.0)
+    run = asyncio.ensure_future(bench.run())
+    while not bench.kraken.calls("OHLC"):
+        await asyncio.sleep(0.01)
+
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
