@@ -72,7 +72,7 @@ class TextLayer:
         from PIL import Image, ImageDraw
 
         height, width = pixels.shape[:2]
-        image = Image.frombytes("RGBA", (width, height), pixels.data)
+        image = Image.frombuffer("RGBA", (width, height), pixels, "raw", "RGBA", 0, 1).convert("RGB")
         draw = ImageDraw.Draw(image)
         for item in self._writings:
             size = item.size * self._scale
@@ -88,7 +88,7 @@ class TextLayer:
                 stroke_fill=item.halo,
             )
         self._writings.clear()
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(image)
 
 
 @lru_cache(maxsize=64)

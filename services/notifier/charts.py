@@ -27,7 +27,9 @@ from shared.store.port import Store
 from shared.strategies.windows import window_digest
 
 _BASE_TTL_MS: Final = 24 * 3_600_000
-_CONTEXT_BARS: Final = 300  # of another timeframe, so that its indicators are warm where the picture begins
+_CONTEXT_BARS: Final = (
+    420  # where nothing recorded says how many: the slowest indicator (287 candles) is warm for the 120 shown
+)
 _BARS_AFTER_EXIT: Final = 3
 CHART_TIMEFRAMES: Final = (Timeframe.M1, Timeframe.M5, Timeframe.M15, Timeframe.H1, Timeframe.H4)
 
