@@ -13,7 +13,7 @@ from shared.domain.checks import require
 from shared.domain.errors import InvalidValueError
 from shared.domain.timeframe import Timeframe
 from shared.strategies.base import WindowColumns, WindowNeed
-from shared.strategies.windows import Windows, missing_text, rows_or_missing, windows_of
+from shared.strategies.windows import Windows, marks_of, missing_text, rows_or_missing, windows_of
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -28,6 +28,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     values: FloatArray
     revision: IntArray
     unusable: npt.NDArray[np.bool_]
+    marks: IntArray
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
@@ -51,6 +52,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
             view(self.values, length, axis=1)[:, rows],
             view(self.revision, length)[rows],
             view(self.unusable, length)[rows],
+            view(self.marks, length)[rows],
         )
 
     def columns(self, held: IntArray, length: int) -> WindowColumns:
@@ -155,6 +157,7 @@ def series_of(candles: Sequence[Candle], timeframe: Timeframe) -> Series:
         values=values,
         revision=np.array([max(candle.revision, 1) for candle in candles], dtype=np.int64),
         unusable=np.array([not candle.usable for candle in candles], dtype=np.bool_),
+        marks=marks_of(candles),
     )
 
 

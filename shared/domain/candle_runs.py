@@ -68,6 +68,8 @@ def _flats(before: Candle, count: int, *, absent_is_flat: bool) -> Iterator[Cand
             volume=Decimal(0),
             quote_volume=Decimal(0),
             trade_count=0,
+            first_trade_id=None,
+            last_trade_id=None,
             quality=before.quality if absent_is_flat else CandleQuality.PARTIAL,
             missing_minutes=0 if absent_is_flat else before.timeframe.minutes,
         )

@@ -245,7 +245,7 @@ def windows_of_candles(candles: Sequence[Candle], length: int = WINDOW_LENGTH) -
         view(values, length, axis=0).transpose(1, 0, 2),
         view(np.array([candle.revision for candle in candles], dtype=np.int64), length),
         view(np.array([not candle.usable for candle in candles]), length),
-        view(_marks(candles), length),
+        view(marks_of(candles), length),
     )
 
 
@@ -282,7 +282,7 @@ def window_digest(candles: Sequence[Candle]) -> str:
     First 32 hex digits of the SHA-256 over the candles' marks (see candle_mark), each little-endian, oldest first. A candle's
     mark is made once, when it arrives: naming a window of 350 candles then reads 3 KB, not 17.
     """
-    return _digests(_marks(candles)[None, :])[0]
+    return _digests(marks_of(candles)[None, :])[0]
 
 
 def candle_mark(open_time_ms: int, values: tuple[float, float, float, float, float]) -> int:
@@ -290,7 +290,8 @@ def candle_mark(open_time_ms: int, values: tuple[float, float, float, float, flo
     return int.from_bytes(blake2b(_PACKED.pack(open_time_ms, *values), digest_size=8).digest(), "little", signed=True)
 
 
-def _marks(candles: Sequence[Candle]) -> IntGrid:
+def marks_of(candles: Sequence[Candle]) -> IntGrid:
+    """candle_mark of each."""
     return np.array([candle_mark(candle.open_time_ms, _values(candle)) for candle in candles], dtype="<i8")
 
 
