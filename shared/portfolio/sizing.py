@@ -1,5 +1,6 @@
 """How large a position would be: by what its stop may cost."""
 
+import math
 from typing import Final
 
 from shared.domain.decisions import Sizing
@@ -20,7 +21,7 @@ def risk_sizing(
     """Such that the stop costs risk_pct of equity, within what open risk leaves, and at most the whole equity.
 
     10,000 at 0.5 % with a stop 0.7 % away gives a notional of 7,142.86. The risk stated is that of the size taken.
-    open_risk_pct: of the strategy's open signals; None where it is not limited. quantity_decimals: rounds (S4: 3).
+    open_risk_pct: of the strategy's open signals; None where it is not limited. quantity_decimals: rounds down.
     """
     distance = abs(entry - stop) / entry
     allowed = risk_pct
@@ -29,7 +30,8 @@ def risk_sizing(
     notional = min(equity * allowed / 100 / distance, equity)
     quantity = notional / entry
     if quantity_decimals is not None:
-        quantity = round(quantity, quantity_decimals)
+        steps = 10**quantity_decimals
+        quantity = math.floor(round(quantity * steps, 6)) / steps  # down: the risk asked for is the most
         notional = quantity * entry
     return Sizing(
         equity=equity,

@@ -1,17 +1,16 @@
 """A kill before any write or publish, then redelivery or the sweep: the same decisions, signals and events."""
 
 import random
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pytest
 from msgspec.structs import replace
 
-from services.logic_engine.handlers import LogicEngine
 from shared.deciding.active import active_strategy
 from shared.domain.events import CandlesClosed
 from shared.store.signals import SlotStore
 from tests.support.engine_market import Bench, closed, wild_candles
+from tests.support.mortal import Mortal, life_of
 from tests.support.slow_twin import as_twin, slow_signals
 
 SYMBOLS = ("AUSDT", "BUSDT", "CUSDT")
@@ -32,55 +31,6 @@ class Case(NamedTuple):
 
 FIXED = Case(11, "ignore", 12, 1.5, 0.7, frozenset({"tp", "sl", "expired"}))
 REVERSING = Case(7, "close", 50, 3.0, 5.0, frozenset({"reversed"}))
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class Mortal:
-    """Counts every row written and every event published; dies before the one that is due."""
-
-    def __init__(self, dies_at: int | None, chance: random.Random | None = None) -> None:
-        self.dies_at = dies_at
-        self.chance = chance
-        self.steps = 0
-
-    def step(self) -> None:
-        self.steps += 1
-        if self.steps == self.dies_at or (self.chance is not None and self.chance.random() < 0.03):
-            raise Killed
-
-
-class MortalStore:
-    """Rows of one call are written one by one, as on a store whose rows are atomic on their own."""
-
-    def __init__(self, store: Any, life: Mortal) -> None:
-        self._store = store
-        self._life = life
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def write(self, writes: Sequence[Any]) -> list[Any]:
-        outcomes = []
-        for write in writes:
-            self._life.step()
-            outcomes += await self._store.write([write])
-        return outcomes
-
-
-class MortalBus:
-    """Events of one call are published one by one."""
-
-    def __init__(self, bus: Any, life: Mortal) -> None:
-        self._bus = bus
-        self._life = life
-
-    async def publish(self, topic: str, events: Sequence[Any]) -> None:
-        for event in events:
-            self._life.step()
-            await self._bus.publish(topic, [event])
 
 
 def the_market(case: Case) -> tuple[dict[str, list[Any]], list[list[CandlesClosed]]]:
@@ -110,44 +60,10 @@ async def results(bench: Bench) -> dict[str, Any]:
     }
 
 
-async def life_of(bench: Bench, minutes: list[list[CandlesClosed]], life: Mortal, chance: random.Random) -> None:
-    """Every minute stored and announced; after a kill a new engine starts and gets what was not acknowledged again."""
-    engine = await started(bench, life)
-    for number, minute in enumerate(minutes):
-        await bench.keep(minute)
-        pending = list(minute)
-        while pending:
-            try:
-                await engine.handle_candles(pending)
-                break
-            except Killed:
-                engine = await started(bench, life)
-                # In any order, older messages among it; or nothing, so that the sweep has to find it.
-                pending = [event for old in minutes[max(0, number - 2) : number + 1] for event in old]
-                chance.shuffle(pending)
-                pending = pending[: chance.choice([0, 1, len(pending)])]
-    while True:
-        try:
-            if not await engine.sweep():
-                return
-        except Killed:
-            engine = await started(bench, life)
-
-
-async def started(bench: Bench, life: Mortal) -> LogicEngine:
-    while True:
-        engine = bench.engine(store=MortalStore(bench.store, life), bus=MortalBus(bench.bus, life))
-        try:
-            await engine.start([("bybit-linear", symbol) for symbol in SYMBOLS])
-        except Killed:
-            continue
-        return engine
-
-
 async def undisturbed(case: Case) -> tuple[dict[str, Any], int]:
     bench, minutes = await prepared(case)
     life = Mortal(None)
-    await life_of(bench, minutes, life, random.Random(0))
+    await life_of(bench, minutes, SYMBOLS, life, random.Random(0))
     return await results(bench), life.steps
 
 
@@ -171,7 +87,7 @@ async def test_a_kill_at_every_step_changes_nothing(case):
     # Most steps are a Decision or a slot's progress; every third of all is due once over the runs of both cases.
     for dies_at in range(1, steps + 1, 3):
         bench, minutes = await prepared(case)
-        await life_of(bench, minutes, Mortal(dies_at), random.Random(dies_at))
+        await life_of(bench, minutes, SYMBOLS, Mortal(dies_at), random.Random(dies_at))
         assert await results(bench) == expected, f"killed before step {dies_at}"
 
 
@@ -182,6 +98,6 @@ async def test_many_kills_change_nothing(case, seed):
     bench, minutes = await prepared(case)
     chance = random.Random(seed)
 
-    await life_of(bench, minutes, Mortal(None, chance), chance)
+    await life_of(bench, minutes, SYMBOLS, Mortal(None, chance), chance)
 
     assert await results(bench) == expected
