@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IntArray = npt.NDArray[np.int64]
 
-LANES: Final = 64
+LANES: Final = 48
 
 # Places in a block's state, each LANES values; the ring of closes follows at RING, `window` times LANES.
 HIGH: Final = 0
@@ -41,6 +41,8 @@ SQUARES: Final = 13 * LANES
 REFERENCE: Final = 14 * LANES
 OLDEST: Final = 15 * LANES
 SEEN: Final = 16 * LANES  # candles, in the first lane
+TOUCHED: Final = SEEN + 1  # keeps touch_rows from being optimised away
+LINE_VALUES: Final = 8  # float64 in a cache line
 # Outputs, some of which are averages themselves.
 OUTPUT: Final = 17 * LANES
 RSI: Final = OUTPUT
@@ -89,13 +91,15 @@ def averages_step(s: "FloatArray", seen: int, parameters: "IntArray") -> None:
     kept_adx, taken_adx = weights(seen, adx, adx, 1.0 / adx)
     kept_sum = 1.0 if seen < adx else (adx - 1.0) / adx  # TA-Lib: the first period - 1 are summed
     steady = seen >= 2 * adx
+    half = 0.5 * taken_rsi
+    percent = 100.0 * taken_adx
     for i in range(LANES):
         close = s[CLOSE + i]
         before = s[LAST_CLOSE + i]
         change = close - before
         # Exact, and NaN where the change is, which max() would hide.
-        s[GAIN + i] = s[GAIN + i] * kept_rsi + 0.5 * (abs(change) + change) * taken_rsi
-        s[LOSS + i] = s[LOSS + i] * kept_rsi + 0.5 * (abs(change) - change) * taken_rsi
+        s[GAIN + i] = s[GAIN + i] * kept_rsi + (abs(change) + change) * half
+        s[LOSS + i] = s[LOSS + i] * kept_rsi + (abs(change) - change) * half
         s[FAST + i] = s[FAST + i] * kept_fast + close * taken_fast
         s[SLOW + i] = s[SLOW + i] * kept_slow + close * taken_slow
         s[SIGNAL + i] = s[SIGNAL + i] * kept_signal + (s[FAST + i] - s[SLOW + i]) * taken_signal
@@ -116,8 +120,8 @@ def averages_step(s: "FloatArray", seen: int, parameters: "IntArray") -> None:
         s[PLUS + i] = plus
         s[MINUS + i] = minus
         both = plus + minus
-        dx = 100.0 * abs(plus - minus) / (both if both != 0.0 else 1.0)
-        level = s[ADX + i] * kept_adx + dx * taken_adx + 0.0 * s[ATR + i]
+        dx = abs(plus - minus) / (both if both != 0.0 else 1.0)
+        level = s[ADX + i] * kept_adx + dx * percent + 0.0 * s[ATR + i]
         # Without any movement the ADX stays what it was.
         s[ADX + i] = s[ADX + i] if steady and both == 0.0 else level
         s[LAST_HIGH + i] = high
@@ -172,6 +176,18 @@ def outputs_step(s: "FloatArray", window: int, deviations: float) -> None:
         s[MIDDLE + i] = middle
         s[UPPER + i] = middle + reach
         s[LOWER + i] = middle - reach
+
+
+@kernel("void(float64[:, ::1], float64[:, ::1], float64[:, ::1], int64, int64, float64[::1])", inline=True)
+def touch_rows(
+    high: "FloatArray", low: "FloatArray", close: "FloatArray", begin: int, end: int, s: "FloatArray"
+) -> None:
+    """Read the rows once in their order, which memory is fast at; candle by candle they are then in the cache."""
+    total = 0.0
+    for row in range(begin, end):
+        for k in range(0, close.shape[1], LINE_VALUES):
+            total += high[row, k] + low[row, k] + close[row, k]
+    s[TOUCHED] = total
 
 
 @kernel(
@@ -231,6 +247,7 @@ def board_advance(
         s = state[block]
         if fresh:
             s[:] = 0.0
+        touch_rows(high, low, close, begin, end, s)
         for k in range(length):
             seen = candle_step(high, low, close, begin, k, parameters, s)
             if k >= sums_begin:

@@ -52,7 +52,7 @@ def check(values, parameters, columns, rows, last=None):
 @pytest.mark.parametrize(("parameters", "length"), [(SHORT, 60), (BoardParameters(), 90)])
 def test_a_call_over_all_rows_equals_the_single_indicators(parameters, length):
     columns = market(70, length)  # more than one block, the second not full
-    rows = [0, 1, 2, 63, 64, 69]
+    rows = [0, 1, 2, 47, 48, 69]
     board = Board(70, parameters)
     check(board.series(*columns), parameters, columns, rows)
     check(board.series(*columns, steps=2), parameters, columns, rows, last=2)
