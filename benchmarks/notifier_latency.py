@@ -23,7 +23,8 @@ import structlog
 
 from services.notifier.chart_drawing import draw_chart
 from services.notifier.chart_pool import ProcessChartPool
-from services.notifier.core.chart_model import ChartModel, build_chart_model
+from services.notifier.core.chart_model import build_chart_model
+from services.notifier.core.chart_values import ChartModel
 from services.notifier.core.chats import ChatProfile
 from services.notifier.messengers.telegram import TelegramMessenger, build_bot, close_bot
 from services.notifier.notifier import Notifier

@@ -13,7 +13,8 @@ import structlog
 from cli.chart_signals import newest_signal
 from services.notifier.chart_drawing import draw_chart
 from services.notifier.charts import ChartService, ChartUnavailableError, strategy_kinds
-from services.notifier.core.chart_model import ChartLook, ChartModel, build_chart_model, build_market_model
+from services.notifier.core.chart_model import ChartLook, build_chart_model, build_market_model
+from services.notifier.core.chart_values import ChartModel
 from shared.domain.errors import PermanentError
 from shared.domain.timeframe import Timeframe
 from shared.exchanges.candle_files import CandleFile, open_candle_file

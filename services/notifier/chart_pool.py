@@ -17,7 +17,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
 from services.notifier.chart_drawing import draw_chart, warm_up_drawing
-from services.notifier.core.chart_model import DEFAULT_LOOK, ChartLook, ChartModel
+from services.notifier.core.chart_model import DEFAULT_LOOK, ChartLook
+from services.notifier.core.chart_values import ChartModel
 
 _Result = TypeVar("_Result")
 _Model = TypeVar("_Model")

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from services.notifier.charts import ChartService, ChartUnavailableError
-from services.notifier.core.chart_model import ChartModel
+from services.notifier.core.chart_values import ChartModel
 from shared.domain.candles import Candle
 from shared.domain.decisions import Action
 from shared.domain.events import SignalClosed, SignalOpened

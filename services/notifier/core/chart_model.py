@@ -1,7 +1,7 @@
 """What a chart shows: plain values, decided here so that drawing decides nothing."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -12,8 +12,19 @@ from services.notifier.core.chart_curves import columns_of
 from services.notifier.core.chart_layout import DEFAULT_SCALE
 from services.notifier.core.chart_levels import level_labels, position_marks, signal_levels
 from services.notifier.core.chart_panes import MARKET_VIEW, VIEWS, View, strategy_view, view_of
-from services.notifier.core.chart_values import BiasSpan, ChartModel, Mark
-from services.notifier.core.chart_words import ChartWords, chart_words
+from services.notifier.core.chart_texts import (
+    bias_spans,
+    bias_text,
+    clip,
+    named_parts,
+    result_text,
+    time_text,
+    times_text,
+    won,
+    zone_name,
+)
+from services.notifier.core.chart_values import ChartModel
+from services.notifier.core.chart_words import chart_words
 from services.notifier.core.texts import price_text, signed_percent
 from shared.domain.bias import Direction
 from shared.domain.candles import Candle
@@ -31,8 +42,6 @@ _SPAN_MIN: Final = 40  # bars; fewer candles stay as wide as these
 _POSITION_SHARE: Final = 0.11  # of the bars: room right of the newest candle for an open position
 _ENDED_SHARE: Final = 0.045
 _SYMBOL_MAX: Final = 19
-_SUBTITLE_MAX: Final = 44
-_BIAS_MAX: Final = 52
 _THEMES: Final = ("dark", "light")
 _SCALE_MAX: Final = 3.0
 
@@ -100,17 +109,17 @@ def build_chart_model(
     model = _model(shown, view, signal_levels(signal, words), signal.price_decimals, left, right, look)
     return msgspec.structs.replace(
         model,
-        subtitle=_clip(" · ".join(_named_parts(signal))),
+        subtitle=clip(" · ".join(named_parts(signal))),
         badge=f"▲ {words.long}" if signal.side is Direction.LONG else f"▼ {words.short}",
-        result=_result(signal, words),
+        result=result_text(signal, words),
         footer=signal.signal_id if own else f"{signal.signal_id} ({signal.timeframe.value})",
-        footer_right=_times(signal, words, look.zone),
+        footer_right=times_text(signal, words, look.zone),
         side=1 if signal.side is Direction.LONG else -1,
-        won=_won(signal),
+        won=won(signal),
         decision_bar=decision_bar,
         marks=position_marks(signal, shown, right),
-        bias_text=_bias_text(signal.bias, words),
-        bias_spans=_bias_spans(signal, shown, bias_by_open_ms or {}),
+        bias_text=bias_text(signal.bias, words),
+        bias_spans=bias_spans(signal, shown, bias_by_open_ms or {}),
     )
 
 
@@ -138,10 +147,10 @@ def build_market_model(
     model = _model(shown, view, [("last", last, words.last)], decimals, left, right, look)
     return msgspec.structs.replace(
         model,
-        subtitle=_clip(shown[-1].exchange),
+        subtitle=clip(shown[-1].exchange),
         badge=price_text(last, decimals),
         result=f"{signed_percent(change)} %",
-        footer_right=f"{_time(shown[-1].close_time_ms, look.zone)} {_zone_name(shown[-1].close_time_ms, look.zone)}",
+        footer_right=f"{time_text(shown[-1].close_time_ms, look.zone)} {zone_name(shown[-1].close_time_ms, look.zone)}",
         won=change >= 0,
         decision_bar=bars - 1,
     )
@@ -199,7 +208,7 @@ def _model(
         clouds=view.clouds,
         lines=view.lines,
         panes=view.panes,
-        zone=_zone_name(shown[-1].close_time_ms, look.zone),
+        zone=zone_name(shown[-1].close_time_ms, look.zone),
         holes=_holes(shown),
     )
 
@@ -227,77 +236,3 @@ def _holes(shown: Sequence[Candle]) -> tuple[int, ...]:
 def _decimals(candles: Sequence[Candle]) -> int:
     """As many decimals as the closes were printed with."""
     return max(len(plain_text(candle.close).partition(".")[2]) for candle in candles)
-
-
-def _named_parts(signal: Signal) -> list[str]:
-    """Strategy, trigger and exchange; a trigger that only repeats the strategy is left out."""
-    trigger = "" if signal.trigger == signal.strategy else signal.trigger
-    return [part for part in (signal.strategy, trigger, signal.exchange) if part]
-
-
-def _won(signal: Signal) -> bool | None:
-    """None while it is open, and where what is shown of the gain is zero."""
-    gain_pct = 0.0 if signal.exit is None else round(signal.exit.pnl_pct, 2)
-    return gain_pct > 0 if gain_pct else None
-
-
-def _result(signal: Signal, words: ChartWords) -> str:
-    if signal.exit is not None:
-        reason = words.exit_reason[signal.exit.reason.value]
-        return f"{reason}  {signed_percent(signal.exit.pnl_pct)} %"
-    parts = [] if signal.score is None else [f"{signal.score:.0f} / 100"]
-    if signal.take_profit is not None and signal.stop_loss is not None:
-        reward, risk = abs(signal.take_profit - signal.entry_price), abs(signal.entry_price - signal.stop_loss)
-        parts.append(f"RR 1 : {reward / risk:.2f}")
-    return "   ".join(parts)
-
-
-def _times(signal: Signal, words: ChartWords, zone: tzinfo) -> str:
-    opened = _time(signal.opened_at_ms, zone)
-    text = words.entered.format(time=opened)
-    if signal.exit is not None:
-        closed = _time(signal.exit.closed_at_ms, zone)
-        shown = closed[11:] if closed[:10] == opened[:10] else closed
-        text = f"{text} · {words.ended.format(time=shown)}"
-    return f"{text} {_zone_name(signal.opened_at_ms, zone)}"
-
-
-def _bias_text(bias: str, words: ChartWords) -> str:
-    """The recorded text without its version: Macro bias: LONG 85 (binding)."""
-    text = bias.partition(", version")[0] + ")" if ", version" in bias else bias
-    text = text.replace("binding", words.binding) if text != "none" else words.no_bias
-    return _clip(f"{words.bias}: {text}", _BIAS_MAX)
-
-
-def _bias_spans(signal: Signal, shown: Sequence[Candle], by_open_ms: Mapping[int, str]) -> tuple[BiasSpan, ...]:
-    """Runs of equal recorded bias; bars without a record, and all after the Decision, are left out."""
-    spans: list[BiasSpan] = []
-    for bar, candle in enumerate(shown):
-        text = by_open_ms.get(candle.open_time_ms)
-        if candle.open_time_ms == signal.candle_open_time_ms and candle.timeframe is signal.timeframe:
-            text = signal.bias
-        if text is None or candle.close_time_ms > signal.opened_at_ms:
-            continue
-        kind = text.partition(" ")[0].lower()
-        binding = "(binding" in text
-        last = spans[-1] if spans else None
-        if last is not None and (last.last, last.kind, last.binding) == (bar - 1, kind, binding):
-            spans[-1] = msgspec.structs.replace(last, last=bar)
-        else:
-            spans.append(BiasSpan(first=bar, last=bar, kind=kind, binding=binding))
-    return tuple(spans)
-
-
-def _clip(text: str, length_max: int = _SUBTITLE_MAX) -> str:
-    return text if len(text) <= length_max else text[: length_max - 1] + "…"
-
-
-def _time(time_ms: int, zone: tzinfo) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, zone).strftime("%Y-%m-%d %H:%M")
-
-
-def _zone_name(time_ms: int, zone: tzinfo) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, zone).strftime("%Z")
-
-
-__all__ = ["BARS_MAX", "ChartLook", "ChartModel", "Mark", "build_chart_model", "build_market_model", "window_revisions"]
