@@ -241,6 +241,29 @@ def replay(
     )
 
 
+@app.command("verify")
+def verify(
+    trades: Annotated[Path | None, typer.Option(help="Tape: CSV or CSV.gz, as for replay.")] = None,
+    klines: Annotated[
+        list[Path] | None, typer.Option(help="The venue's klines, one symbol per file, named after it (_BTCUSDT_).")
+    ] = None,
+    exchange: Annotated[str, typer.Option(help="Venue and market of the tape.")] = "binance-spot",
+    begin: Annotated[str, typer.Option("--from", help="In place of a tape: what is stored from here, UTC.")] = "",
+    end: Annotated[str, typer.Option("--to", help="... to here.")] = "",
+    config: Annotated[Path, typer.Option(help="Configuration.", envvar="TRACKER_CONFIG")] = Path("config/tracker.yaml"),
+) -> None:
+    """How good the candles are, by symbol; exit status 1 where one differs from the venue's without a reason."""
+    if (trades is None) == (not (begin and end)):
+        raise PermanentError("either --trades, or --from and --to are needed")
+    from cli.supervisor.plan import use_kernel_cache
+
+    use_kernel_cache()
+    from cli.verify.command import report, verify_store, verify_tape
+
+    rows = verify_store(begin, end, config) if trades is None else verify_tape(trades, klines or [], exchange)
+    sys.exit(report(rows))
+
+
 @app.command("chart")
 def chart(
     subject: Annotated[str, typer.Argument(help="A signal's id, or a symbol.")] = "",

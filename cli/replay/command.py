@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from rich.console import Console
@@ -29,6 +29,7 @@ from shared.domain.timeframe import Timeframe
 from shared.runtime.config import TrackerConfig, load_config
 
 _REFUSED_SHOWN = 5
+_Result = TypeVar("_Result")
 
 
 def run_replay(
@@ -55,16 +56,17 @@ def run_replay(
     )  # results speak; refusals are in a file
     gc.disable()  # a replay makes millions of small values and no cycles: looking for some costs a fifth of its time
     try:
-        return _read_until_ids_fit(
+        return reading_until_ids_fit(
             trades, limits, lambda reader: _replay(reader, exchange, out, strategies, wanted, biases)
         )
     finally:
         gc.enable()
 
 
-def _read_until_ids_fit(
-    trades: Path, limits: TimeLimits | None, replay: Callable[[TapeReader], Coroutine[Any, Any, dict[str, Any]]]
-) -> dict[str, Any]:
+def reading_until_ids_fit(
+    trades: Path, limits: TimeLimits | None, replay: Callable[[TapeReader], Coroutine[Any, Any, _Result]]
+) -> _Result:
+    """What `replay` makes of the tape; it is read again where a wider kind of trade id shows on the way."""
     ids_kind = NUMBER
     while True:
         try:

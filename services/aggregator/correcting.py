@@ -79,6 +79,9 @@ class _Correction:
         with_trades = [minute for minute in minutes if pieces[minute]]
         folded = fold_minutes([pieces[minute] for minute in with_trades])
         correction._folded = dict(zip(with_trades, folded, strict=True))
+        for minute, one in correction._folded.items():
+            if (edges := _edges(one)) is not None:
+                series.know_ids(minute, edges[1])
         for minute in minutes:
             current = await correction._stored(minute)
             is_joined = await correction._is_joined(minute)

@@ -204,6 +204,11 @@ class Series:
             return []
         return list(range(last_ms, minute_ms, MINUTE_MS))
 
+    def know_ids(self, minute_ms: int, last_id: int) -> None:
+        """A closed minute was folded again: the open ones follow what it ends with now."""
+        if self.last_id is not None and minute_ms >= self.last_id_ms and last_id > self.last_id:
+            self.last_id, self.last_id_ms = last_id, minute_ms
+
     def open_minutes(self) -> int:
         """How many open minutes have trades."""
         return len(self._hot)

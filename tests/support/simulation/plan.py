@@ -7,6 +7,7 @@ NAMES = ("ingestion-a", "ingestion-b", "aggregator-a", "aggregator-b", "engine",
 MOMENTARY = ("cut", "lose", "duplicate", "reorder", "delay")
 LASTING = (
     "refuse",
+    "blackout",
     "half_open",
     "rest_down",
     "clock_skew",

@@ -10,17 +10,12 @@ import tempfile
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
-
-import structlog
 
 import services.aggregator.main as aggregator_main
 import services.ingestion.main as ingestion_main
 import services.ingestion.service as ingestion_service
 import services.logic_engine.main as engine_main
-import shared.bus.memory as memory_bus
-import shared.exchanges.websocket as venue_websocket
 from services.aggregator.settings import Settings as AggregatorSettings
 from services.ingestion.settings import IngestionSettings
 from services.logic_engine.settings import Settings as EngineSettings
@@ -31,12 +26,7 @@ from shared.domain.candles import Candle
 from shared.domain.decisions import Decision, DecisionKind
 from shared.domain.events import SystemEvent
 from shared.domain.signals import Signal
-from shared.domain.timeframe import Timeframe
-from shared.exchanges import registry
-from shared.exchanges.binance.feed import BinanceFeed
-from shared.exchanges.binance.instruments import BINANCE_RULES
-from shared.exchanges.binance.rest import BinanceRest
-from shared.exchanges.http import RestLimits
+from shared.domain.timeframe import MINUTE_MS, Timeframe
 from shared.exchanges.venue import BINANCE_SPOT
 from shared.runtime import consumer
 from shared.runtime.leadership import process_owner
@@ -49,6 +39,7 @@ from shared.store.signals import SignalStore
 from tests.support.simulation.faulty import FaultyBus, FaultyStore, Trouble
 from tests.support.simulation.loop import ServerClock, SkewedClock, VirtualLoop, run_until, virtual_time
 from tests.support.simulation.market import START_MS, SYMBOLS, Market, market_of
+from tests.support.simulation.place import in_place
 from tests.support.simulation.plan import QUIET_FROM_MINUTE, Fault, Plan
 from tests.support.simulation.process import Process, forget_the_dead, guard_tasks
 from tests.support.simulation.venue import SimulatedVenue, VenueTransport
@@ -162,42 +153,10 @@ class World:
         self._spill_files: dict[str, int] = {}
         (folder / "tracker.yaml").write_text(_CONFIG.format(symbols=", ".join(SYMBOLS)))
 
-    @contextlib.contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The venue stands where the network stands; intervals that only poll are longer, to pass time quickly."""
-        transport = VenueTransport(self.venue)
-        limits = RestLimits(requests_per_second=50.0)
-        venue = registry.Venue(
-            rules=BINANCE_RULES,
-            websocket_url="ws://venue/stream",
-            rest_url="http://venue",
-            make_rest=lambda url: BinanceRest(url, limits=limits, transport=transport),
-            make_feed=BinanceFeed,
-        )
-        changes: list[tuple[Any, str, Any]] = [
-            (venue_websocket, "connect", self.venue.connect),
-            (venue_websocket, "_HOUSEKEEPING_SECONDS", 2.0),
-            (ingestion_service, "TICK_SECONDS", 1.0),
-            (ingestion_service, "STATUS_SECONDS", 5.0),
-            (ingestion_service, "Spill", self._spill_class()),
-            (consumer, "PULL_WAIT_SECONDS", 30.0),
-            (memory_bus, "_POLL_SECONDS", 0.5),
-            (aggregator_main, "_LOOK_SECONDS", 10.0),
-            (engine_main, "gc", SimpleNamespace(collect=lambda: 0, freeze=lambda: None)),
-        ]
-        before = [getattr(module, name) for module, name, _ in changes]
-        for module, name, value in changes:
-            setattr(module, name, value)
-        known = registry._VENUES[BINANCE_SPOT]
-        registry._VENUES[BINANCE_SPOT] = lambda: venue
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-        try:
-            yield
-        finally:
-            structlog.reset_defaults()
-            registry._VENUES[BINANCE_SPOT] = known
-            for (module, name, _), value in zip(changes, before, strict=True):
-                setattr(module, name, value)
+    def in_place(self) -> contextlib.AbstractContextManager[None]:
+        """The venue and the disk stand where network and disk stand."""
+        more = [(ingestion_service, "Spill", self._spill_class())]
+        return in_place(self.venue.connect, VenueTransport(self.venue), more)
 
     def _spill_class(self) -> Any:
         world = self
@@ -346,6 +305,9 @@ class World:
             case "refuse":
                 faults.refuse_until = until
                 self.venue.cut()
+            case "blackout":  # neither stream nor REST: the minutes close without proof
+                faults.refuse_until = faults.rest_down_until = until + 30
+                self.venue.cut()
             case "half_open":
                 faults.mute_until = until
                 self.venue.mute()
@@ -389,7 +351,13 @@ class World:
             decisions |= {(symbol, one.open_time_ms): one for one in found if one.kind is DecisionKind.FIRST}
         signals = {one.signal.signal_id: one.signal for one in await SignalStore(self.inner_store).all()}
         events = list(self.inner_store._tables["outbox"].versions.values())
-        counters = {**self.counters, **self.venue.counters}
+        qualities: dict[str, int] = {}
+        for symbol in SYMBOLS:
+            for open_time_ms in range(START_MS, START_MS + self._plan.minutes * MINUTE_MS, MINUTE_MS):
+                for one in await store.revisions(BINANCE_SPOT, symbol, Timeframe.M1, open_time_ms):
+                    name = f"revision {one.quality.value}" if one.revision == 1 else f"correction {one.quality.value}"
+                    qualities[name] = qualities.get(name, 0) + 1
+        counters = {**self.counters, **self.venue.counters, **qualities}
         for trouble in (self.bus_trouble, self.store_trouble):
             counters |= {f"{trouble.name}: {what}": number for what, number in trouble.counters.items()}
         awaits = {process.name: process.awaits for process in self._lives}

@@ -1,0 +1,58 @@
+"""Marks of the auditor on candle revisions: equal to the venue's kline, or how they differ. A mark is no revision."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from shared.domain.kline_rules import Difference
+from shared.store.port import Store, Write, key_of
+
+TABLE: Final = "candle-audits"
+_LAYOUT: Final = b"\x01"
+
+
+class AuditMark(msgspec.Struct, frozen=True, array_like=True):
+    """What the comparison of one revision of a one-minute candle said; no difference: verified."""
+
+    exchange: str
+    symbol: str
+    open_time_ms: int
+    revision: int
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the revision equals the venue's kline."""
+        return not self.differences
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(AuditMark)
+
+
+class AuditStore:
+    """Reads and writes marks, exchange#symbol#<open time>; the newest revision's replaces an older one."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def mark(self, marks: Iterable[AuditMark], *, fence: int | None) -> None:
+        """Keep the marks."""
+        writes = [
+            Write(
+                table=TABLE,
+                key=key_of(mark.exchange, mark.symbol, mark.open_time_ms),
+                value=_LAYOUT + _ENCODER.encode(mark),
+                fence=fence,
+            )
+            for mark in marks
+        ]
+        if writes:
+            await self._store.write(writes)
+
+    async def between(self, exchange: str, symbol: str, start_ms: int, end_ms: int) -> dict[int, AuditMark]:
+        """The marks with start <= open time < end, by open time."""
+        rows = await self._store.scan(TABLE, key_of(exchange, symbol, start_ms), key_of(exchange, symbol, end_ms))
+        marks = [_DECODER.decode(row.value[1:]) for row in rows]
+        return {mark.open_time_ms: mark for mark in marks}

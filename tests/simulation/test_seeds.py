@@ -1,0 +1,55 @@
+"""Histories of faults on virtual time: the end is that of the history without them, or says where it differs.
+
+SIMULATION_SEEDS says how many (500); a failing one prints the command that plays it again.
+"""
+
+import os
+from collections import Counter
+
+import pytest
+
+from tests.simulation.run import run_seeds
+from tests.support.simulation.plan import plan_of
+from tests.support.simulation.world import run_history
+
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "500"))
+PART = 50
+seen: Counter[str] = Counter()
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, PART))
+def test_faults_leave_no_unexplained_difference(first):
+    report = run_seeds(first, min(PART, SEEDS - first))
+
+    seen.update(report.seen)
+    assert not report.failures, "\n".join(report.failures)
+
+
+def test_the_histories_held_what_they_are_for():
+    """Runs after the histories: without corrections, repairs, holes and kills they would have shown nothing."""
+    if not seen:
+        seen.update(run_seeds(0, PART).seen)
+    assert seen["kills"] > seen["history"]
+    assert seen["lost"] > 0
+    assert seen["delayed"] > 0
+    assert seen["reordered"] > 0
+    assert seen["duplicated"] > 0
+    assert seen["store: full"] > 0
+    assert seen["bus: down"] > 0
+    assert seen["event clock_skew"] > 0
+    assert seen["event blind"] > 0
+    assert seen["revision partial"] > 0, "no minute closed with a hole"
+    assert seen["revision repaired"] > 0, "no minute was repaired from refilled trades"
+    corrections = {name: number for name, number in seen.items() if name.startswith("correction ")}
+    assert corrections.get("correction repaired", 0) > 0, "no partial minute was repaired"
+    assert sum(corrections.values()) > 10
+
+
+def test_a_seed_always_plays_the_same_history():
+    first, second = run_history(plan_of(7)), run_history(plan_of(7))
+
+    assert first.candles == second.candles
+    assert first.decisions == second.decisions
+    assert first.signals == second.signals
+    assert first.counters == second.counters
+    assert first.awaits == second.awaits

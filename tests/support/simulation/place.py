@@ -1,0 +1,63 @@
+"""A venue in the place of the network, and longer pauses where services only poll, so that virtual time passes quickly."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import structlog
+
+import services.aggregator.main as aggregator_main
+import services.ingestion.service as ingestion_service
+import services.logic_engine.main as engine_main
+import shared.bus.memory as memory_bus
+import shared.exchanges.websocket as venue_websocket
+from shared.exchanges import registry
+from shared.exchanges.binance.feed import BinanceFeed
+from shared.exchanges.binance.instruments import BINANCE_RULES
+from shared.exchanges.binance.rest import BinanceRest
+from shared.exchanges.http import RestLimits
+from shared.exchanges.venue import BINANCE_SPOT
+from shared.runtime import consumer
+
+Change = tuple[Any, str, Any]
+
+
+@contextlib.contextmanager
+def in_place(
+    connect: Callable[..., Any], transport: httpx.AsyncBaseTransport, more: Sequence[Change] = ()
+) -> Iterator[None]:
+    """connect: stands where websockets' `connect` stands; transport: where httpx meets the network."""
+    limits = RestLimits(requests_per_second=50.0)
+    venue = registry.Venue(
+        rules=BINANCE_RULES,
+        websocket_url="ws://venue/stream",
+        rest_url="http://venue",
+        make_rest=lambda url: BinanceRest(url, limits=limits, transport=transport),
+        make_feed=BinanceFeed,
+    )
+    changes: list[Change] = [
+        (venue_websocket, "connect", connect),
+        (venue_websocket, "_HOUSEKEEPING_SECONDS", 2.0),
+        (ingestion_service, "TICK_SECONDS", 1.0),
+        (ingestion_service, "STATUS_SECONDS", 5.0),
+        (consumer, "PULL_WAIT_SECONDS", 30.0),
+        (memory_bus, "_POLL_SECONDS", 0.5),
+        (aggregator_main, "_LOOK_SECONDS", 10.0),
+        (engine_main, "gc", SimpleNamespace(collect=lambda: 0, freeze=lambda: None)),
+        *more,
+    ]
+    before = [getattr(module, name) for module, name, _ in changes]
+    for module, name, value in changes:
+        setattr(module, name, value)
+    known = registry._VENUES[BINANCE_SPOT]
+    registry._VENUES[BINANCE_SPOT] = lambda: venue
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        registry._VENUES[BINANCE_SPOT] = known
+        for (module, name, _), value in zip(changes, before, strict=True):
+            setattr(module, name, value)
