@@ -54,9 +54,23 @@ def backtest(
     run(request)
 
 
+def parity(
+    from_: Annotated[str, typer.Option("--from", help="Not before (UTC); yesterday 00:00 by default.")] = "",
+    to: Annotated[str, typer.Option("--to", help="Before (UTC); today 00:00 by default.")] = "",
+    publish: Annotated[bool, typer.Option(help="Tell it on system-events, as the nightly job does.")] = False,
+    config: ConfigFile = CONFIG,
+) -> None:
+    """Decide every stored Decision again from what was recorded; exit status 1 with the first difference."""
+    _kernels()
+    from cli.research.parity import run
+
+    raise typer.Exit(run(from_text=from_, to_text=to, config_file=config, publish=publish))
+
+
 def register(app: typer.Typer) -> None:
     """Add them."""
     app.command("backtest")(backtest)
+    app.command("parity")(parity)
 
 
 def _kernels() -> None:

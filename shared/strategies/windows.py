@@ -241,7 +241,8 @@ def windows_of_candles(candles: Sequence[Candle], length: int = WINDOW_LENGTH) -
     values = np.array([_values(candle) for candle in candles])
     return windows_of(
         candles[0].timeframe,
-        np.ascontiguousarray(view(np.array([candle.open_time_ms for candle in candles], dtype=np.int64), length)),
+        # A copy: of one window alone a view is contiguous, and stays read-only, which kernels refuse.
+        view(np.array([candle.open_time_ms for candle in candles], dtype=np.int64), length).copy(),
         view(values, length, axis=0).transpose(1, 0, 2),
         view(np.array([candle.revision for candle in candles], dtype=np.int64), length),
         view(np.array([not candle.usable for candle in candles]), length),
