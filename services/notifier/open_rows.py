@@ -60,7 +60,7 @@ class OpenRows:
     async def scan(self) -> None:
         """Find open rows that nobody handed over: after a restart, or queued by another instance."""
         await self.remove_marks()
-        for item in await self._outbox.open_rows():
+        for item in await self._outbox.open_rows(skip=self._revisions):
             # A row that was recorded while the scan ran still looks open in what was read: its mark tells.
             recorded = outbox_key(item.row) in self._done_marks
             if item.row.chat in self.chats and not self.book.knows(item.row) and not recorded:

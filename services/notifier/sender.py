@@ -23,6 +23,7 @@ from shared.store.port import Lease, Store
 
 LEASE_NAME: Final = "notifier-sender"
 _IDLE_SECONDS_MAX: Final = 1.0
+_EXPIRE_EVERY_MS: Final = 200
 
 
 class Sender:
@@ -84,6 +85,7 @@ class Sender:
         self._lease: Lease | None = None
         self._renew_at_ms = 0
         self._scan_at_ms = 0
+        self._expire_at_ms = 0
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -143,7 +145,11 @@ class Sender:
         self._start_pictures()
 
     async def _end_expired(self) -> None:
-        expired = self._rows.book.expired(self._rows.chats, self._clock.wall_ms())
+        now_ms = self._clock.wall_ms()
+        if now_ms < self._expire_at_ms:
+            return
+        self._expire_at_ms = now_ms + _EXPIRE_EVERY_MS
+        expired = self._rows.book.expired(self._rows.chats, now_ms)
         if expired and self._lease is not None:
             reason = "older than its chat wants"
             for chat in {row.chat for row in expired}:

@@ -6,7 +6,7 @@ whoever finds it removes it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -46,10 +46,13 @@ class OutboxStore:
         pairs = zip(rows, outcomes, strict=False)  # the marks' outcomes say nothing
         return [StoredRow(row=row, revision=1) for row, outcome in pairs if outcome is Outcome.WRITTEN]
 
-    async def open_rows(self) -> list[StoredRow]:
-        """Every row whose outcome is open, oldest first; marks whose row is final are removed on the way."""
+    async def open_rows(self, *, skip: Container[str] = ()) -> list[StoredRow]:
+        """Every row whose outcome is open, oldest first; marks whose row is final are removed on the way.
+
+        skip: keys (chat#event id) the caller knows already; their rows are not read.
+        """
         marks = await self._store.scan(OPEN_TABLE, "", _AFTER_EVERY_KEY)
-        found = await self._store.get_many(TABLE, [mark.key for mark in marks])
+        found = await self._store.get_many(TABLE, [mark.key for mark in marks if mark.key not in skip])
         stored = {key: _decode(row) for key, row in found.items()}
         await self.unmark(key for key, item in stored.items() if item.row.is_final)
         waiting = [item for item in stored.values() if not item.row.is_final]

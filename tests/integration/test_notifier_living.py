@@ -332,7 +332,7 @@ async def test_within_its_budget_nothing_is_refused_for_its_rate(tmp_path):
             await server.wait_until_async(lambda state: len(state.messages_of(GROUP)) == 24)
         refused = [call for call in server.calls() if not call.accepted]
 
-    assert len(refused) <= 2, [call.description for call in refused]
+    assert len(refused) <= 4, [call.description for call in refused]
 
 
 def test_limits_are_refused_where_they_make_no_sense():

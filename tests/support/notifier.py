@@ -32,7 +32,7 @@ from shared.store.decisions import DecisionStore
 from shared.store.sqlite import SqliteStore
 from shared.strategies.windows import window_digest
 from tests.support.signals import a_decision, a_signal, some_candles
-from tests.support.telegram_server import TelegramServer
+from tests.support.telegram_server import TelegramServer, TelegramServerProcess
 
 CHAT = 1001
 VIEWER, TRADER, ADMIN, NOBODY = 6, 7, CHAT, 9  # users; a private chat's owner has its id, and is admin
@@ -54,7 +54,7 @@ class NotifierBench:
 
     def __init__(
         self,
-        server: TelegramServer,
+        server: TelegramServer | TelegramServerProcess,
         database: Database,
         pool: ProcessChartPool,
         *,
@@ -147,7 +147,7 @@ class NotifierBench:
 
 @contextlib.asynccontextmanager
 async def notifier_bench(
-    server: TelegramServer,
+    server: TelegramServer | TelegramServerProcess,
     path: Path,
     *,
     chats: tuple[int | ChatProfile, ...] = (CHAT,),

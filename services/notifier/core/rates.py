@@ -33,9 +33,9 @@ class RateLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slot(msgspec.Struct):
-    """One message on its way or told. at_ms: when it left, and once it was answered when that was.
+    """One message on its way or told. at_ms: when it was answered; the server counted it a little earlier.
 
-    The server counted it at some moment between the two; the later one errs on the safe side.
+    Before the answer it is a second after it left: a request that hangs holds up its chat by two seconds, not for ever.
     """
 
     at_ms: int
@@ -84,9 +84,10 @@ class RateBudget:
         windows = [*self._windows(chat), *([self._all] if self._all else [])]
         return -int(-max((window.next_ms() for window in windows), default=0.0) // 1)
 
-    def take(self, chat: str, now_ms: int) -> Slot:
-        """One message goes; say by the slot's time when it was answered."""
-        slot = Slot(now_ms)
+    def take(self, chat: str, now_ms: int, *, in_flight: bool = False) -> Slot:
+        """One message goes. in_flight: its slot's time is set when it is answered; until then it counts a second more."""
+        later_ms = self._span_ms(_SECOND_MS) if in_flight and self.limits else 0
+        slot = Slot(now_ms + round(later_ms))
         for window in self._windows(chat):
             window.take(slot)
         if self._all is not None:

@@ -97,6 +97,7 @@ class TelegramServerProcess(TelegramControl):
         if not first_line.startswith("http://"):
             raise RuntimeError(f"the Telegram server did not start (exit {self.process.wait(5)}): {first_line!r}")
         super().__init__(first_line)
+        self.token = token
 
     def __enter__(self) -> Self:
         return self

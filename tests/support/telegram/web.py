@@ -9,6 +9,7 @@ import httpx
 import msgspec
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route
@@ -101,6 +102,8 @@ class BotApiServer:
         first_byte = connection.first_byte or FirstByte.now()
         try:
             request = await _read(http)
+        except ClientDisconnect:  # it was killed while it spoke
+            return Response()
         except msgspec.DecodeError as error:
             return _refused(bad_request(f"can't parse JSON object: {error}"))
         method = http.path_params["method"]

@@ -79,6 +79,7 @@ def book_of(*rows, limits=None, **wishes):
 
 def sent(book, group, now_ms=0):
     book.start(group, now_ms)
+    book.answered(group, now_ms)
     for row in group.rows:
         book.drop(row)
     book.finish(group)
