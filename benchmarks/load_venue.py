@@ -123,7 +123,9 @@ class Venue:
 
 
 def _klines(query: dict[str, str]) -> list[list[str]]:
-    """Newest first; a saw-tooth of prices, so that windows hold something."""
+    """Newest first; a saw-tooth of prices, so that windows hold something. Only minutes: the market is a day old."""
+    if query["interval"] != "1":
+        return []
     step_ms = INTERVAL_MS[query["interval"]]
     end_ms = min(int(query.get("end", _now_ms())), _now_ms())
     start_ms = int(query.get("start", end_ms - 200 * step_ms))

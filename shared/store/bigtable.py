@@ -240,7 +240,7 @@ class BigtableStore:
     async def _read(self, table: str, query: ReadRowsQuery) -> list[BigtableRow]:
         return await self._connection.call(table, lambda there: there.read_rows(query))
 
-    async def _bulk(self, table: str, entries: Sequence[mutations.RowMutationEntry]) -> None:
+    async def _bulk(self, table: str, entries: Sequence[cells.Entry]) -> None:
         for some in _entry_chunks(entries):
             await self._connection.call(table, partial(TableAsync.bulk_mutate_rows, mutation_entries=some))
 
@@ -259,8 +259,8 @@ def _newest(table: str, row: BigtableRow) -> Row:
     return cells.row_of(table, row.row_key.decode(), row.cells[0].value)
 
 
-def _deletion(key: str | bytes) -> mutations.RowMutationEntry:
-    return mutations.RowMutationEntry(key, [mutations.DeleteAllFromRow()])
+def _deletion(key: str | bytes) -> cells.Entry:
+    return cells.Entry(key, [mutations.DeleteAllFromRow()])
 
 
 def _held(name: str, row: Row | None) -> Lease | None:
@@ -279,9 +279,9 @@ def _key_chunks(keys: Sequence[str]) -> Iterator[list[str | bytes]]:
         yield distinct[start : start + _BULK_ROWS]
 
 
-def _entry_chunks(entries: Sequence[mutations.RowMutationEntry]) -> Iterator[list[mutations.RowMutationEntry]]:
+def _entry_chunks(entries: Sequence[cells.Entry]) -> Iterator[list[cells.Entry]]:
     """Entries by number and size of a request."""
-    chunk: list[mutations.RowMutationEntry] = []
+    chunk: list[cells.Entry] = []
     chunk_bytes = 0
     for entry in entries:
         entry_bytes = sum(len(getattr(mutation, "new_value", b"")) for mutation in entry.mutations)

@@ -11,10 +11,11 @@ the newest revision even when a machine's clock is behind.
 
 import struct
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from google.cloud.bigtable.data import mutations, row_filters
+from google.cloud.bigtable_v2.types import MutateRowsRequest
 
 from shared.domain.errors import InvalidValueError
 from shared.domain.topology import Table
@@ -27,6 +28,8 @@ _HEADER: Final = struct.Struct(">BQQ")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP_MICROS: Final = 1000  # the finest timestamp that Bigtable takes
 _TRIM_EVERY: Final = 16  # revisions; between trims the collector of Bigtable works, or nobody (emulator)
+
+_NewEntry: Final[Any] = MutateRowsRequest.Entry.pb()
 
 NEWEST: Final = row_filters.CellsColumnLimitFilter(1)
 NEWEST_KEYS: Final = row_filters.RowFilterChain([NEWEST, row_filters.StripValueTransformerFilter(flag=True)])
@@ -100,21 +103,31 @@ def change(table: Table, write: Write, head: Head, now_ms: int) -> Change:
     return Change(predicate=row_filters.RowFilterChain(unchanged), mutations=made)
 
 
-def blind_entry(table: Table, write: Write, now_ms: int) -> mutations.RowMutationEntry:
+class Entry(mutations.RowMutationEntry):
+    """One row of a bulk request, as the message that is sent.
+
+    The client wraps each part of each row in an object of its own first, which is half of what a row of the tape costs.
+    """
+
+    def _to_pb(self) -> Any:
+        return _NewEntry(row_key=self.row_key, mutations=[mutation._to_dict() for mutation in self.mutations])  # noqa: SLF001 - what the client makes of it, too
+
+
+def blind_entry(table: Table, write: Write, now_ms: int) -> Entry:
     """The mutation of a row of a write-once table, whatever is there."""
-    return mutations.RowMutationEntry(write.key, _mutations(table, write, ABSENT, now_ms))
+    return Entry(write.key, _mutations(table, write, ABSENT, now_ms))
 
 
-def fill_entry(write: Write) -> mutations.RowMutationEntry:
+def fill_entry(write: Write) -> Entry:
     """The mutation that makes a first revision where there is none: an older cell than any that a conditional write makes."""
     packed = _HEADER.pack(_LAYOUT, 1, write.fence or 0) + write.value
-    return mutations.RowMutationEntry(write.key, [mutations.SetCell(FAMILY, QUALIFIER, packed, 0)])
+    return Entry(write.key, [mutations.SetCell(FAMILY, QUALIFIER, packed, 0)])
 
 
-def expiry_entry(key: bytes, before_ms: int) -> mutations.RowMutationEntry:
+def expiry_entry(key: bytes, before_ms: int) -> Entry:
     """Removes what was written before; a cell written meanwhile stays."""
     old = mutations.DeleteRangeFromColumn(FAMILY, QUALIFIER, end_timestamp_micros=before_ms * _STEP_MICROS)
-    return mutations.RowMutationEntry(key, [old])
+    return Entry(key, [old])
 
 
 def written_before(before_ms: int) -> row_filters.RowFilter:
