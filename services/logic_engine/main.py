@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from services.logic_engine.configured import active_strategies, markets
 from services.logic_engine.handlers import LogicEngine
@@ -10,7 +11,7 @@ from services.logic_engine.kernels import load_kernels
 from services.logic_engine.settings import Settings
 from shared.bus.port import Delivery
 from shared.deciding.active import ActiveStrategy
-from shared.domain.errors import FencedError, PermanentError, TransientError
+from shared.domain.errors import FencedError, InvalidValueError, PermanentError, TransientError
 from shared.domain.events import CandleCorrected, CandlesClosed, MacroBiasUpdated
 from shared.indicators import compilations
 from shared.runtime.config import load_config
@@ -22,6 +23,7 @@ LEASE_NAME = "logic_engine"
 _TRIES_PER_TTL = 3
 _RETRY_SECONDS = 0.5
 Context = ServiceContext[Settings]
+EventT = TypeVar("EventT", CandlesClosed | CandleCorrected, MacroBiasUpdated)
 Handle = Callable[[Sequence[Delivery]], Awaitable[None]]
 
 
@@ -103,12 +105,10 @@ class _Active:
         )
 
     async def _candles(self, deliveries: Sequence[Delivery]) -> None:
-        events = [item.event for item in deliveries]
-        await self._engine.handle_candles([e for e in events if isinstance(e, CandlesClosed | CandleCorrected)])
+        await self._engine.handle_candles(_only((CandlesClosed, CandleCorrected), deliveries))
 
     async def _biases(self, deliveries: Sequence[Delivery]) -> None:
-        events = [item.event for item in deliveries]
-        await self._engine.handle_bias([event for event in events if isinstance(event, MacroBiasUpdated)])
+        await self._engine.handle_bias(_only((MacroBiasUpdated,), deliveries))
 
     async def _sweep(self) -> None:
         while not self._over.is_set():
@@ -138,6 +138,18 @@ class _Active:
             await self._context.report_status({"role": "active", "fence": self._term.fence, **status})
             if await wait_or_stop(self._over, self._settings.status_every_seconds):
                 return
+
+
+def _only(kinds: tuple[type[EventT], ...], deliveries: Sequence[Delivery]) -> list[EventT]:
+    """The events; raises InvalidValueError where one does not belong on this topic: it is dead-lettered, not lost in silence."""
+    events: list[EventT] = []
+    for delivery in deliveries:
+        if not isinstance(delivery.event, kinds):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            kind = type(delivery.event).__name__
+            raise InvalidValueError(f"only {expected} is expected, was {kind} ({delivery.subscription})")
+        events.append(delivery.event)
+    return events
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import msgspec
 
 from shared.domain.bias import MacroBias
 from shared.domain.errors import FencedError
+from shared.store.layout import LAYOUT, payload
 from shared.store.port import Outcome, Row, Store, Write, key_of, prefix_range
 
 TABLE: Final = "macro-bias"
 PUBLISHED_TABLE: Final = "macro-published"  # as the macro engine made them
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(MacroBias)
-_LAYOUT: Final = b"\x01"
 
 
 class BiasStore:
@@ -29,7 +29,7 @@ class BiasStore:
             Write(
                 table=self._table,
                 key=key_of(bias.base, bias.quote, bias.version),
-                value=_LAYOUT + _ENCODER.encode(bias),
+                value=LAYOUT + _ENCODER.encode(bias),
                 expected_revision=0,
                 fence=fence,
             )
@@ -47,4 +47,4 @@ class BiasStore:
 
 
 def _decode(row: Row) -> MacroBias:
-    return _DECODER.decode(row.value[1:])
+    return _DECODER.decode(payload(TABLE, row))

@@ -9,11 +9,11 @@ import msgspec
 from shared.domain.candles import Candle
 from shared.domain.errors import FencedError, TransientError
 from shared.domain.timeframe import Timeframe
+from shared.store.layout import LAYOUT, payload
 from shared.store.port import Outcome, Row, Store, Write, key_of
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Candle)
-_LAYOUT: Final = b"\x01"
 _ATTEMPTS: Final = 5
 
 
@@ -107,14 +107,14 @@ def _write(candle: Candle, known_revision: int, fence: int | None) -> Write:
     return Write(
         table=candle_table(candle.timeframe),
         key=f"{candle.exchange}#{candle.symbol}#{candle.open_time_ms:015d}",
-        value=_LAYOUT + _ENCODER.encode(candle),
+        value=LAYOUT + _ENCODER.encode(candle),
         expected_revision=known_revision,
         fence=fence,
     )
 
 
 def _decode(row: Row) -> Candle:
-    return _with_revision(_DECODER.decode(row.value[1:]), row.revision)
+    return _with_revision(_DECODER.decode(payload("market-data", row)), row.revision)
 
 
 def _at_revision(candle: Candle, revision: int) -> Candle:

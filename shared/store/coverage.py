@@ -7,10 +7,10 @@ import msgspec
 
 from shared.domain.coverage import SessionCoverage
 from shared.domain.errors import FencedError, TransientError
+from shared.store.layout import LAYOUT, payload
 from shared.store.port import Outcome, Row, Store, Write, key_of
 
 TABLE: Final = "market-coverage"
-_LAYOUT: Final = b"\x01"
 _EVERYTHING: Final = ("", "\x7f")
 _ATTEMPTS: Final = 5
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -38,7 +38,7 @@ class CoverageStore:
     def write_of(self, session: SessionCoverage, *, fence: int | None) -> Write:
         """The conditional write of the session's row; hand its outcome to `settle`."""
         key = key_of(session.exchange, session.session_started_at_ms, session.session)
-        value = _LAYOUT + _ENCODER.encode(session)
+        value = LAYOUT + _ENCODER.encode(session)
         return Write(table=TABLE, key=key, value=value, expected_revision=self._revisions.get(key, 0), fence=fence)
 
     async def settle(
@@ -68,4 +68,4 @@ class CoverageStore:
 
 
 def _decode(row: Row) -> SessionCoverage:
-    return _DECODER.decode(row.value[1:])
+    return _DECODER.decode(payload(TABLE, row))

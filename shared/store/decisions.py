@@ -8,12 +8,12 @@ import msgspec
 from shared.domain.decisions import Decision, DecisionKind
 from shared.domain.errors import FencedError
 from shared.domain.timeframe import Timeframe
+from shared.store.layout import LAYOUT, payload
 from shared.store.port import Outcome, Row, Store, Write, key_of, prefix_range
 
 TABLE: Final = "decisions"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Decision)
-_LAYOUT: Final = b"\x01"
 
 
 class DecisionStore:
@@ -61,7 +61,7 @@ class DecisionStore:
 
     async def _save(self, keyed: Sequence[tuple[str, Decision]], fence: int | None) -> list[Decision]:
         writes = [
-            Write(table=TABLE, key=key, value=_LAYOUT + _ENCODER.encode(decision), expected_revision=0, fence=fence)
+            Write(table=TABLE, key=key, value=LAYOUT + _ENCODER.encode(decision), expected_revision=0, fence=fence)
             for key, decision in keyed
         ]
         outcomes = await self._store.write(writes)
@@ -78,4 +78,4 @@ def decision_key(decision: Decision) -> str:
 
 
 def _decode(row: Row) -> Decision:
-    return _DECODER.decode(row.value[1:])
+    return _DECODER.decode(payload(TABLE, row))

@@ -11,10 +11,10 @@ import msgspec
 from shared.domain.errors import FencedError, TransientError
 from shared.domain.events import AlertRaised
 from shared.domain.slots import SlotKey
+from shared.store.layout import LAYOUT, payload
 from shared.store.port import Outcome, Row, Store, Write
 
 TABLE: Final = "alert-latches"
-_LAYOUT: Final = b"\x01"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
@@ -50,7 +50,7 @@ class LatchStore:
             Write(
                 table=TABLE,
                 key=key.row_key,
-                value=_LAYOUT + _ENCODER.encode(row),
+                value=LAYOUT + _ENCODER.encode(row),
                 expected_revision=row.revision,
                 fence=fence,
             )
@@ -66,4 +66,4 @@ class LatchStore:
 
 
 def _row(row: Row) -> LatchRow:
-    return msgspec.structs.replace(_DECODER.decode(row.value[1:]), revision=row.revision)
+    return msgspec.structs.replace(_DECODER.decode(payload(TABLE, row)), revision=row.revision)

@@ -5,12 +5,12 @@ from typing import Final
 import msgspec
 
 from shared.domain.outbox import MessageRecord
+from shared.store.layout import LAYOUT, payload
 from shared.store.port import Row, Store, Write, key_of
 
 TABLE: Final = "messages"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(MessageRecord)
-_LAYOUT: Final = b"\x01"
 
 
 class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +37,10 @@ _NOTHING: Final = StoredMessage(record=None, revision=0)
 
 def message_write(record: MessageRecord, *, expected_revision: int, fence: int) -> Write:
     """The write of a message over the revision given."""
-    value = _LAYOUT + _ENCODER.encode(record)
+    value = LAYOUT + _ENCODER.encode(record)
     key = key_of(record.chat, record.signal.signal_id)
     return Write(table=TABLE, key=key, value=value, expected_revision=expected_revision, fence=fence)
 
 
 def _decode(row: Row) -> MessageRecord:
-    return _DECODER.decode(row.value[1:])
+    return _DECODER.decode(payload(TABLE, row))

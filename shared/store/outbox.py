@@ -12,13 +12,13 @@ from typing import Final
 import msgspec
 
 from shared.domain.outbox import OutboxRow, OutboxState
+from shared.store.layout import LAYOUT, payload
 from shared.store.port import Outcome, Row, Store, Write, key_of, prefix_range
 
 TABLE: Final = "outbox"
 OPEN_TABLE: Final = "outbox-open"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(OutboxRow)
-_LAYOUT: Final = b"\x01"
 _AFTER_EVERY_KEY: Final = "\U0010ffff"
 
 
@@ -88,7 +88,7 @@ def outbox_key(row: OutboxRow) -> str:
 
 def row_write(row: OutboxRow, *, expected_revision: int, fence: int | None) -> Write:
     """The write of a row over the revision given."""
-    value = _LAYOUT + _ENCODER.encode(row)
+    value = LAYOUT + _ENCODER.encode(row)
     return Write(table=TABLE, key=outbox_key(row), value=value, expected_revision=expected_revision, fence=fence)
 
 
@@ -102,4 +102,4 @@ def updated(rows: Sequence[StoredRow], outcomes: Sequence[Outcome]) -> list[Stor
 
 
 def _decode(row: Row) -> StoredRow:
-    return StoredRow(row=_DECODER.decode(row.value[1:]), revision=row.revision)
+    return StoredRow(row=_DECODER.decode(payload(TABLE, row)), revision=row.revision)

@@ -7,11 +7,11 @@ import msgspec
 
 from shared.domain.errors import FencedError, TransientError
 from shared.domain.slots import SignalRecord, Slot, SlotKey
+from shared.store.layout import LAYOUT, payload
 from shared.store.port import Outcome, Row, Store, Write, key_of
 
 SLOT_TABLE: Final = "open-signals"
 SIGNAL_TABLE: Final = "signals"
-_LAYOUT: Final = b"\x01"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
@@ -44,7 +44,7 @@ class SlotStore:
             Write(
                 table=SLOT_TABLE,
                 key=key.row_key,
-                value=_LAYOUT + _ENCODER.encode(slot),
+                value=LAYOUT + _ENCODER.encode(slot),
                 expected_revision=slot.revision,
                 fence=fence,
             )
@@ -84,7 +84,7 @@ class SignalStore:
             Write(
                 table=SIGNAL_TABLE,
                 key=key_of(record.signal.signal_id),
-                value=_LAYOUT + _ENCODER.encode(record),
+                value=LAYOUT + _ENCODER.encode(record),
                 expected_revision=record.revision,
                 fence=fence,
             )
@@ -104,7 +104,7 @@ def _check(outcomes: Sequence[Outcome], writes: Sequence[Write], fence: int | No
 
 
 def _slot(row: Row) -> Slot:
-    return _at_revision(_SLOTS.decode(row.value[1:]), row.revision)
+    return _at_revision(_SLOTS.decode(payload(SLOT_TABLE, row)), row.revision)
 
 
 def _at_revision(slot: Slot, revision: int) -> Slot:
@@ -119,4 +119,4 @@ def _at_revision(slot: Slot, revision: int) -> Slot:
 
 
 def _record(row: Row) -> SignalRecord:
-    return msgspec.structs.replace(_RECORDS.decode(row.value[1:]), revision=row.revision)
+    return msgspec.structs.replace(_RECORDS.decode(payload(SIGNAL_TABLE, row)), revision=row.revision)
