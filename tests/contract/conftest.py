@@ -41,7 +41,8 @@ async def bus_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         return
     if request.param.startswith("memory"):
         bus = MemoryBus(TOPOLOGY, clock, encode=request.param == "memory")
-        yield BusCase(bus=bus, pass_time=moving(clock), inject=_into_memory(bus))
+        encodes = request.param == "memory"
+        yield BusCase(bus=bus, pass_time=moving(clock), inject=_into_memory(bus), attributes_travel=encodes)
         await bus.close()
         return
     paths = {"sqlite-memory": ":memory:", "sqlite-file": tmp_path / "tracker.db"}

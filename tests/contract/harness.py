@@ -67,6 +67,7 @@ class BusCase:
     quiet_seconds: float = 0.05  # a pull that brings nothing for so long means that nothing comes
     releases_exactly: bool = True  # False: a release waits for the lease to end
     backlog_is_exact: bool = True
+    attributes_travel: bool = True  # False: events pass as objects, which know their own type and id
     another: Callable[[], Bus] | None = None  # a second client of the same broker, as another process has it
 
     async def pull_until(self, subscription: str, count: int, *, acknowledge: bool = False) -> list[Delivery]:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -24,15 +25,16 @@ ROOT = Path(__file__).resolve().parents[2]
 FIRST = "first--facts"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
+    """One for all tests. The last of them kills it: started again from a thread, it lives no longer than that test."""
     with running_pubsub() as running:
         yield running
 
 
 @pytest.fixture
 async def client(server: ServerProcess) -> AsyncIterator[PubSubClient]:
-    client = await PubSubClient.connect("faults", server.address)
+    client = await PubSubClient.connect(f"faults-{uuid.uuid4().hex[:12]}", server.address)  # nothing of another test's
     await create_resources(client, TOPOLOGY)
     yield client
     await client.close()
@@ -43,40 +45,6 @@ async def bus(client: PubSubClient) -> AsyncIterator[PubSubBus]:
     bus = PubSubBus(client, TOPOLOGY, ScaledClock())
     yield bus
     await bus.close()
-
-
-async def test_an_emulator_gone_and_back_is_survived_without_a_new_client(
-    server: ServerProcess, client: PubSubClient, bus: PubSubBus
-):
-    await bus.publish("facts", facts(1))
-    assert numbers(await bus.pull(FIRST, max_messages=10, wait_seconds=5)) == [0]
-    server.kill()
-
-    began = time.monotonic()
-    with pytest.raises(TransientError, match=r"topic facts: Pub/Sub does not answer, project faults at 127\.0\.0\.1"):
-        await bus.publish("facts", facts(1))
-    with pytest.raises(TransientError, match="subscription first--facts"):
-        await bus.pull(FIRST, max_messages=10, wait_seconds=1)
-    assert time.monotonic() - began < 10
-
-    await asyncio.to_thread(start_pubsub, server)
-    with pytest.raises(TransientError, match=r"topic facts: not found in project faults.*cst infra create"):
-        await bus.publish("facts", facts(1))
-    await create_resources(client, TOPOLOGY)  # an emulator forgets everything
-    await bus.publish("facts", facts(1, start=7))
-    assert numbers(await _pulled_in_the_end(bus)) == [7]
-
-
-async def _pulled_in_the_end(bus: PubSubBus):
-    """A pull that was open when the emulator forgot its subscription fails once, as a consumer's loop expects."""
-    for _ in range(5):
-        try:
-            deliveries = await bus.pull(FIRST, max_messages=10, wait_seconds=3)
-        except TransientError:
-            continue
-        if deliveries:
-            return deliveries
-    return []
 
 
 async def test_an_emulator_that_hangs_costs_a_deadline_and_no_more(server: ServerProcess, bus: PubSubBus):
@@ -245,3 +213,39 @@ async def test_no_google_host_is_dialled_while_the_emulator_is_named(
     assert process.returncode == 0, errors.decode()
     assert any(b"pubsub.googleapis.com" in line for line in asked) is dials_google, asked
     assert bool(asked) is dials_google
+
+
+async def test_an_emulator_gone_and_back_is_survived_without_a_new_client(
+    server: ServerProcess, client: PubSubClient, bus: PubSubBus
+):
+    await bus.publish("facts", facts(1))
+    assert numbers(await bus.pull(FIRST, max_messages=10, wait_seconds=5)) == [0]
+    server.kill()
+
+    began = time.monotonic()
+    with pytest.raises(
+        TransientError, match=r"topic facts: Pub/Sub does not answer, project faults-\w+ at 127\.0\.0\.1"
+    ):
+        await bus.publish("facts", facts(1))
+    with pytest.raises(TransientError, match="subscription first--facts"):
+        await bus.pull(FIRST, max_messages=10, wait_seconds=1)
+    assert time.monotonic() - began < 10
+
+    await asyncio.to_thread(start_pubsub, server)
+    with pytest.raises(TransientError, match=r"topic facts: not found in project faults-.*cst infra create"):
+        await bus.publish("facts", facts(1))
+    await create_resources(client, TOPOLOGY)  # an emulator forgets everything
+    await bus.publish("facts", facts(1, start=7))
+    assert numbers(await _pulled_in_the_end(bus)) == [7]
+
+
+async def _pulled_in_the_end(bus: PubSubBus):
+    """A pull that was open when the emulator forgot its subscription fails once, as a consumer's loop expects."""
+    for _ in range(5):
+        try:
+            deliveries = await bus.pull(FIRST, max_messages=10, wait_seconds=3)
+        except TransientError:
+            continue
+        if deliveries:
+            return deliveries
+    return []
