@@ -127,7 +127,6 @@ class Ours:
     """One process from frames to candles."""
 
     def __init__(self, instruments: dict[str, Instrument]) -> None:
-        self.now_ms = 0.0
         self._out = _Batches()
         self._clock = EventClock()
         self._coverage = Coverage()
@@ -149,7 +148,7 @@ class Ours:
             refiller=self._out,  # type: ignore[arg-type]  # the part of it that the handler uses
             frontier=Frontier(),
             clock=self._clock,
-            steady_ms=lambda: self.now_ms,
+            steady_ms=lambda: time.monotonic() * 1000,  # windows end by age or size, as they would under this load
             log=structlog.get_logger(),
         )
         self._ingestion.handle(FeedConnected(connection=1))
@@ -162,13 +161,12 @@ class Ours:
         handle, waiting = self._ingestion.handle, self._out.waiting
         for frame in frames:
             event = parse_frame(frame)
-            self.now_ms = float(event.venue_time_ms)  # type: ignore[union-attr]  # all frames are trades
             handle(event)  # type: ignore[arg-type]  # all frames are trades
             if waiting:
                 self._take(waiting)
         self._ingestion.end_session()
         self._take(waiting)
-        while self._close(minute_ms(int(self.now_ms))):
+        while self._close(minute_ms(event.venue_time_ms)):  # type: ignore[union-attr]  # all frames are trades
             pass
 
     def begin(self, venue_time_ms: int) -> None:
