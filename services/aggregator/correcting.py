@@ -232,6 +232,7 @@ class _Correction:
                 continue
             candles = (first, *self.higher.get(minute, ()))
             events.append(CandleCorrected(exchange=key.exchange, symbol=key.symbol, candles=candles))
+        self._state.note_corrected(key, self.changed)
         if events:
             await self._state.bus.publish(CANDLES_TOPIC, events)
             self._state.counters["corrected"] += len(events)

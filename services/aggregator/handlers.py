@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from services.aggregator.appending import Appender
+from services.aggregator.auditing import Auditor
 from services.aggregator.closing import Closer
+from services.aggregator.core.audit_plan import AuditLimits
 from services.aggregator.core.limits import Limits
 from services.aggregator.correcting import Corrector
 from services.aggregator.recovery import Recovery
@@ -38,6 +40,7 @@ class Aggregator:
         rest: Mapping[str, VenueRest] | None = None,
         fence: int | None = None,
         subscription: str = SUBSCRIPTION,
+        audit_limits: AuditLimits | None = None,
     ) -> None:
         self._state = State(
             store=store, bus=bus, limits=limits, rest=rest or {}, fence=fence, subscription=subscription
@@ -47,6 +50,7 @@ class Aggregator:
         self._corrector = Corrector(self._state)
         self._recovery = Recovery(self._state)
         self._repairer = Repairer(self._state)
+        self._auditor = Auditor(self._state, audit_limits or AuditLimits())
         self._append_lock = asyncio.Lock()
         self._recovered = False
 
@@ -112,6 +116,10 @@ class Aggregator:
         """Ask the venues for klines: what blocks a symbol, with `again` also holes and failed backfills."""
         await self._repairer.repair(deadline_seconds=deadline_seconds, again=again)
 
+    async def audit(self) -> None:
+        """One round of comparing closed candles with the venues' klines; what differs is late until `close_minutes`."""
+        await self._auditor.audit()
+
     @property
     def repair_is_wanted(self) -> bool:
         """Whether a symbol waits for klines before it goes on."""
@@ -150,6 +158,8 @@ class Aggregator:
             "open_minutes": sum(series.open_minutes() for series in state.builder.series.values()),
             "holes": sum(len(series.holes) for series in state.builder.series.values()),
             "last_close_ms": state.last_close_ms,
+            "verified": self._auditor.verified,
+            "differing": self._auditor.differing,
             **state.counters,
         }
 

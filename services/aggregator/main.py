@@ -77,6 +77,7 @@ class _Active:
             rest=rest,
             fence=term.fence,
             subscription=venues[0].subscription,
+            audit_limits=settings.audit_limits(),
         )
 
     async def run(self) -> None:
@@ -88,6 +89,7 @@ class _Active:
             self._repair_klines,
             self._look_again,
             self._watch_feed,
+            self._audit,
             self._prune,
             self._report,
         )
@@ -184,6 +186,16 @@ class _Active:
                     await feed.look()
                 except TransientError as error:
                     self._context.log.warning("feed_will_be_told_again", error=str(error))
+
+    async def _audit(self) -> None:
+        while not await wait_or_stop(self._over, self._settings.audit_every_seconds):
+            try:
+                await self._aggregator.audit()
+            except FencedError as error:
+                self._term.lost(error)
+            except TransientError as error:
+                self._context.log.warning("audit_will_try_again", error=str(error))
+            self._work.set()  # what differs is folded again
 
     async def _prune(self) -> None:
         while not await wait_or_stop(self._over, self._settings.prune_every_seconds):

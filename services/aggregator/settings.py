@@ -4,12 +4,14 @@ from pathlib import Path
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from services.aggregator.core.audit_plan import AuditLimits
 from services.aggregator.core.limits import Limits
 from shared.domain.timeframe import MINUTE_MS
 from shared.exchanges.venue import BINANCE_SPOT, BYBIT_LINEAR
 from shared.runtime.settings import ServiceSettings
 
 _DEFAULT = Limits()
+_AUDIT = AuditLimits()
 
 
 class Settings(ServiceSettings):
@@ -50,6 +52,16 @@ class Settings(ServiceSettings):
         validation_alias="FEED_FRESHNESS_SECONDS",
         description="Wall time without any batch from ingestion (its heartbeats come every second) until it is announced.",
     )
+    audit_every_seconds: PositiveFloat = Field(
+        60.0, validation_alias="AUDIT_EVERY_SECONDS", description="Wall time between rounds of comparing with klines."
+    )
+    audit_requests_max: PositiveInt = Field(
+        _AUDIT.requests_max, validation_alias="AUDIT_REQUESTS_MAX", description="Klines asked for in one round."
+    )
+    audit_span_minutes: PositiveInt = Field(_AUDIT.span_minutes, validation_alias="AUDIT_SPAN_MINUTES")
+    audit_settle_ms: PositiveInt = Field(
+        _AUDIT.settle_ms, validation_alias="AUDIT_SETTLE_MS", description="A kline is believed so long after its close."
+    )
     prune_every_seconds: PositiveFloat = Field(60.0, validation_alias="PRUNE_EVERY_SECONDS")
     status_every_seconds: PositiveFloat = Field(2.0, validation_alias="STATUS_EVERY_SECONDS")
     kernel_cache_dir: Path = Field(
@@ -61,6 +73,14 @@ class Settings(ServiceSettings):
     def rest_urls(self) -> dict[str, str | None]:
         """Addresses that replace the configuration's and the venues' own."""
         return {BYBIT_LINEAR: self.rest_url, BINANCE_SPOT: self.binance_rest_url}
+
+    def audit_limits(self) -> AuditLimits:
+        """The limits that the auditor keeps."""
+        return AuditLimits(
+            settle_ms=self.audit_settle_ms,
+            span_minutes=self.audit_span_minutes,
+            requests_max=self.audit_requests_max,
+        )
 
     def limits(self) -> Limits:
         """The limits that the cores keep."""

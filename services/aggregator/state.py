@@ -26,6 +26,7 @@ from shared.store.tape import TapeStore
 
 CANDLES_TOPIC: Final = "candles-closed"
 SYSTEM_TOPIC: Final = "system-events"
+_CORRECTED_KEPT: Final = 10_000
 
 
 class State:
@@ -72,6 +73,17 @@ class State:
         self.histories: set[SeriesKey] = set()  # symbols whose higher timeframes are still to be loaded
         self.histories_loaded: set[tuple[SeriesKey, Timeframe]] = set()
         self.last_close_ms = 0
+        self._corrected: list[tuple[SeriesKey, int]] = []
+
+    def note_corrected(self, key: SeriesKey, minutes: Iterable[int]) -> None:
+        """These minutes have a new revision, which nobody has compared with the venue's yet."""
+        self._corrected.extend((key, minute) for minute in minutes)
+        del self._corrected[:-_CORRECTED_KEPT]
+
+    def take_corrected(self) -> list[tuple[SeriesKey, int]]:
+        """What was noted since the last call."""
+        corrected, self._corrected = self._corrected, []
+        return corrected
 
     async def ensure_marks(self, minutes: Iterable[MinuteKey]) -> None:
         """Durable TOUCHED marks on the minutes, whatever is marked already."""

@@ -305,8 +305,8 @@ class World:
             case "refuse":
                 faults.refuse_until = until
                 self.venue.cut()
-            case "blackout":  # neither stream nor REST: the minutes close without proof
-                faults.refuse_until = faults.rest_down_until = until + 30
+            case "blackout":  # the stream is back before REST: the minutes between close without proof
+                faults.refuse_until, faults.rest_down_until = until, until + 45
                 self.venue.cut()
             case "half_open":
                 faults.mute_until = until
