@@ -106,6 +106,16 @@ def test_the_kernel_equals_its_slow_twin_with_its_defaults(item):
     check_twin(item, MARKET, {})
 
 
+@EVERY
+def test_the_smallest_parameters_there_are_do_the_same(item):
+    least = {"slow": 2, "period": 2 if item.name in {"atr", "mmh"} else 1}
+    least["window"] = 2 if item.name in {"volume_zscore", "realised_volatility"} else 1
+    smallest = {name: least.get(name, 1) for name, value in item.parameters.items() if isinstance(value, int)}
+    check_twin(item, MARKET, smallest)
+    if item.state:
+        check_stream(item, MARKET, smallest)
+
+
 @pytest.mark.parametrize(
     "item", [item for item in INDICATORS if hasattr(plain, item.name)], ids=lambda item: item.label
 )

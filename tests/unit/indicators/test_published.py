@@ -186,6 +186,12 @@ def test_tulip_vectors_are_met_in_every_printed_digit(market_data):
     check("ppo 2 5", lambda c, *_: [np.where(np.arange(len(c)) > 0, checked.ppo(c, 2, 5, 9).line, np.nan)])
     # Tulip's first directional value is that of one candle earlier; from then on the two are the same.
     check("di 5", lambda h, low, c, *_: checked.adx(h, low, c, 5, "talib")[:2], skip=1)
+    check("tr", lambda h, low, c, *_: [checked.true_range(h, low, c)], skip=1)  # Tulip's first is high - low
+    plus, minus, _ = checked.adx(*vectors["di 5"][:3], 5, "talib")
+    check("dx 5", lambda *_: [100 * np.abs(plus - minus) / (plus + minus)], skip=1)
+    # Its ADX starts one candle earlier, too: Wilder's average of the DX that it prints gives it, within their rounding.
+    adx = checked.rma(vectors["dx 5"][-1], 5)
+    assert_allclose(adx[-7:], vectors["adx 5"][-1], rtol=0, atol=1.01e-3)
     check("fisher 5", lambda h, low, *_: checked.fisher(h, low, 5))
     check("stoch 5 3 3", lambda h, low, c, *_: together(checked.stochastic(h, low, c, 5, 3, 3)))
     check("obv", lambda c, v, *_: [checked.obv(c, v)])
