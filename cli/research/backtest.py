@@ -9,11 +9,12 @@ import msgspec
 from cli.replay.biases import load_biases
 from cli.replay.command import make_folder
 from cli.research.sources import Source, from_file, from_store, span_of, utc_text
+from research.alerts import HORIZONS, alert_study
 from research.backtest import Backtest, run_backtest
 from research.history import history_of
 from research.outputs import signal_lines, write_results
 from research.portfolio import Account
-from services.logic_engine.configured import configured
+from research.sweep import Recipe
 from shared.deciding.active import ActiveStrategy
 from shared.domain.checks import check_name
 from shared.domain.errors import PermanentError
@@ -60,6 +61,10 @@ def run(request: BacktestRequest) -> dict[str, Any]:
         evaluation=found.evaluation,
         decisions=found.simulated.decisions,
     )
+    if active.strategy.alert_rules:
+        study = alert_study(found.simulated.alerts, history, active.timeframe, found.evaluation.closes_ms)
+        (request.out / "alerts.json").write_bytes(msgspec.json.format(msgspec.json.encode(study), indent=2) + b"\n")
+        _say_alerts(study)
     (request.out / "signals.jsonl").write_bytes(signal_lines(found.simulated.signals))
     _say(found, source, request.out)
     return found.metrics
@@ -67,17 +72,24 @@ def run(request: BacktestRequest) -> dict[str, Any]:
 
 def chosen(request: BacktestRequest) -> ActiveStrategy:
     """The strategy: of the configuration by its name there, else by its kind with its defaults; parameters replaced."""
+    return recipe_of(request).active({})
+
+
+def recipe_of(request: BacktestRequest) -> Recipe:
+    """How the strategy is built; raises PermanentError for an unknown one or a wrong option."""
     item = _configured_as(request)
-    changes: dict[str, Any] = {"parameters": {**item.parameters, **parameters_of(request.parameters)}, "enabled": True}
-    if request.timeframe:
-        changes["timeframe"] = timeframe_of(request.timeframe)
-    if request.on_opposite:
-        if request.on_opposite not in {"ignore", "close"}:
-            raise PermanentError(f"--on-opposite must be ignore or close, was {request.on_opposite!r}")
-        changes["on_opposite"] = request.on_opposite
-    if request.max_age_candles is not None:
-        changes["max_age_candles"] = request.max_age_candles or None
-    return configured(item.model_copy(update=changes))
+    if request.on_opposite not in {"", "ignore", "close"}:
+        raise PermanentError(f"--on-opposite must be ignore or close, was {request.on_opposite!r}")
+    age = item.max_age_candles if request.max_age_candles is None else request.max_age_candles or None
+    own = {**item.parameters, **item.symbols.get(request.symbol, {}), **parameters_of(request.parameters)}
+    return Recipe(
+        name=item.name,
+        kind=item.kind or item.name,
+        timeframe=timeframe_of(request.timeframe) if request.timeframe else item.timeframe,
+        parameters=own,
+        max_age_candles=age,
+        on_opposite=request.on_opposite or item.on_opposite,
+    )
 
 
 def load(request: BacktestRequest) -> Source:
@@ -156,6 +168,14 @@ def _facts(request: BacktestRequest, active: ActiveStrategy, source: Source, fou
         ),
         ("alerts", f"{len(found.simulated.alerts):,}"),
     ]
+
+
+def _say_alerts(study: dict[str, Any]) -> None:
+    print(f"{study['alerts']:,} alerts, {study['per_day']:.2f} a day; mean % in their direction (random times), p:")
+    for key, found in study["by_alert"].items():
+        steps = [found[f"after_{step}"] for step in HORIZONS]
+        told = [f"{one['mean_pct']:+.3f} ({one['random_pct']:+.3f}) p {one['p']:.2f}" for one in steps if one["count"]]
+        print(f"{key:>22} {found['count']:>4}   {'   '.join(told)}")
 
 
 def _say(found: Backtest, source: Source, out: Path) -> None:

@@ -1,57 +1,207 @@
 """The commands of research as `cst` lists them; what each needs is imported when it runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from shared.domain.errors import PermanentError
+
+if TYPE_CHECKING:
+    from cli.research.backtest import BacktestRequest
 
 ConfigFile = Annotated[Path, typer.Option(help="Configuration.", envvar="TRACKER_CONFIG")]
 CONFIG = Path("config/tracker.yaml")
 
 
+# The options that all of them share.
+StrategyName = Annotated[str, typer.Option(help="Its name in the configuration, or its kind.")]
+Exchange = Annotated[str, typer.Option(help="Venue and market, e.g. binance-spot.")]
+Symbol = Annotated[str, typer.Option(help="As the venue writes it.")]
+Out = Annotated[Path, typer.Option(help="Folder to write to; created when absent.")]
+Candles = Annotated[Path | None, typer.Option(help="CSV[.gz] of candles; without it the store's.")]
+TimeframeName = Annotated[str, typer.Option(help="The strategy's; as configured by default.")]
+From = Annotated[str, typer.Option("--from", help="Not before, e.g. 2023-03-10 (UTC).")]
+To = Annotated[str, typer.Option("--to", help="Before, e.g. 2023-04-01 (UTC).")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, a parameter; repeatable.")]
+OnOpposite = Annotated[str, typer.Option(help="ignore or close: what an exit or opposite entry does.")]
+MaxAge = Annotated[int | None, typer.Option(help="Candles after which a signal ends; 0: never.")]
+Cash = Annotated[float, typer.Option(help="Quote currency at first.")]
+Fraction = Annotated[float, typer.Option(help="Of equity per position, unless the strategy sizes it.")]
+FeeBps = Annotated[float, typer.Option(help="Of each fill's notional.")]
+SpreadBps = Annotated[float, typer.Option(help="The whole spread; a fill pays half of it.")]
+SlippageBps = Annotated[float, typer.Option(help="Of each fill's price.")]
+Grid = Annotated[list[str] | None, typer.Option("--grid", help="NAME=V1,V2,... what varies; repeatable.")]
+Random = Annotated[int, typer.Option(help="Only so many sets of the grid, by chance; 0: all.")]
+Seed = Annotated[int, typer.Option(help="Of the chance.")]
+TradesMin = Annotated[int, typer.Option(help="A set with fewer trades is not chosen.")]
+
+
 def backtest(
-    strategy: Annotated[str, typer.Option(help="Its name in the configuration, or its kind.")],
-    exchange: Annotated[str, typer.Option(help="Venue and market, e.g. binance-spot.")],
-    symbol: Annotated[str, typer.Option(help="As the venue writes it.")],
-    out: Annotated[Path, typer.Option(help="Folder to write to; created when absent.")],
-    candles: Annotated[Path | None, typer.Option(help="CSV[.gz] of candles; without it the store's.")] = None,
-    timeframe: Annotated[str, typer.Option(help="The strategy's; as configured by default.")] = "",
-    from_: Annotated[str, typer.Option("--from", help="Not before, e.g. 2023-03-10 (UTC).")] = "",
-    to: Annotated[str, typer.Option("--to", help="Before, e.g. 2023-04-01 (UTC).")] = "",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, a parameter; repeatable.")] = None,
-    on_opposite: Annotated[str, typer.Option(help="ignore or close: what an exit or opposite entry does.")] = "",
-    max_age: Annotated[int | None, typer.Option(help="Candles after which a signal ends; 0: never.")] = None,
-    cash: Annotated[float, typer.Option(help="Quote currency at first.")] = 10_000.0,
-    fraction: Annotated[float, typer.Option(help="Of equity per position, unless the strategy sizes it.")] = 1.0,
-    fee_bps: Annotated[float, typer.Option(help="Of each fill's notional.")] = 10.0,
-    spread_bps: Annotated[float, typer.Option(help="The whole spread; a fill pays half of it.")] = 2.0,
-    slippage_bps: Annotated[float, typer.Option(help="Of each fill's price.")] = 1.0,
+    strategy: StrategyName,
+    exchange: Exchange,
+    symbol: Symbol,
+    out: Out,
+    candles: Candles = None,
+    timeframe: TimeframeName = "",
+    from_: From = "",
+    to: To = "",
+    set_: Set = None,
+    on_opposite: OnOpposite = "",
+    max_age: MaxAge = None,
+    cash: Cash = 10_000.0,
+    fraction: Fraction = 1.0,
+    fee_bps: FeeBps = 10.0,
+    spread_bps: SpreadBps = 2.0,
+    slippage_bps: SlippageBps = 1.0,
     bias: Annotated[Path | None, typer.Option(help="Macro biases in force, as `cst macro` writes them.")] = None,
     config: ConfigFile = CONFIG,
 ) -> None:
     """What a strategy would have done on recorded candles, costs paid: trades, decisions, equity, metrics, a report."""
+    request = _request(bias=bias, **_given(locals()))
+    from cli.research.backtest import run
+
+    run(request)
+
+
+def sweep(
+    strategy: StrategyName,
+    exchange: Exchange,
+    symbol: Symbol,
+    out: Out,
+    grid: Grid = None,
+    candles: Candles = None,
+    timeframe: TimeframeName = "",
+    from_: From = "",
+    to: To = "",
+    set_: Set = None,
+    on_opposite: OnOpposite = "",
+    max_age: MaxAge = None,
+    cash: Cash = 10_000.0,
+    fraction: Fraction = 1.0,
+    fee_bps: FeeBps = 10.0,
+    spread_bps: SpreadBps = 2.0,
+    slippage_bps: SlippageBps = 1.0,
+    random: Random = 0,
+    seed: Seed = 1,
+    trades_min: TradesMin = 20,
+    top: Annotated[int, typer.Option(help="So many on the screen.")] = 10,
+    config: ConfigFile = CONFIG,
+) -> None:
+    """Many parameter sets over the same candles: a table, a heat map, the best few. In sample: see walk-forward."""
+    request = _request(**_given(locals()))
+    from cli.research.searching import Search, run_sweep
+
+    run_sweep(request, Search(axes=tuple(grid or ()), random=random, seed=seed, top=top, trades_min=trades_min))
+
+
+def walk_forward(
+    strategy: StrategyName,
+    exchange: Exchange,
+    symbol: Symbol,
+    out: Out,
+    grid: Grid = None,
+    candles: Candles = None,
+    timeframe: TimeframeName = "",
+    from_: From = "",
+    to: To = "",
+    set_: Set = None,
+    on_opposite: OnOpposite = "",
+    max_age: MaxAge = None,
+    cash: Cash = 10_000.0,
+    fraction: Fraction = 1.0,
+    fee_bps: FeeBps = 10.0,
+    spread_bps: SpreadBps = 2.0,
+    slippage_bps: SlippageBps = 1.0,
+    random: Random = 0,
+    seed: Seed = 1,
+    trades_min: TradesMin = 20,
+    folds: Annotated[int, typer.Option(help="How many times it is chosen anew.")] = 5,
+    first_share: Annotated[float, typer.Option(help="Of the candles, before the first fold.")] = 0.5,
+    window: Annotated[str, typer.Option(help="expanding or rolling: what training sees.")] = "expanding",
+    purge: Annotated[int, typer.Option(help="Candles before a fold that training may not know.")] = 1,
+    embargo: Annotated[int, typer.Option(help="Candles of a fold that open nothing.")] = 1,
+    config: ConfigFile = CONFIG,
+) -> None:
+    """Choose on what was known, judge on what came after; only the latter is summed up."""
+    request = _request(**_given(locals()))
+    from typing import Literal, cast
+
+    from cli.research.searching import Search, run_walk_forward
+    from research.walk_forward import Plan
+
+    if window not in {"expanding", "rolling"}:
+        raise PermanentError(f"--window must be expanding or rolling, was {window!r}")
+    plan = Plan(
+        folds=folds,
+        first_share=first_share,
+        window=cast("Literal['expanding', 'rolling']", window),
+        purge=purge,
+        embargo=embargo,
+        trades_min=trades_min,
+    )
+    run_walk_forward(request, Search(axes=tuple(grid or ()), random=random, seed=seed), plan)
+
+
+def significance(
+    strategy: StrategyName,
+    exchange: Exchange,
+    symbol: Symbol,
+    grid: Grid = None,
+    candles: Candles = None,
+    timeframe: TimeframeName = "",
+    from_: From = "",
+    to: To = "",
+    set_: Set = None,
+    on_opposite: OnOpposite = "",
+    max_age: MaxAge = None,
+    fee_bps: FeeBps = 10.0,
+    spread_bps: SpreadBps = 2.0,
+    slippage_bps: SlippageBps = 1.0,
+    random: Random = 0,
+    seed: Seed = 1,
+    trades_min: TradesMin = 20,
+    config: ConfigFile = CONFIG,
+) -> None:
+    """The rule's entries against random ones with the same exposure; with --grid the best of many, corrected for trying them."""
+    request = _request(out=Path(), cash=10_000.0, fraction=1.0, **_given(locals()))
+    from cli.research.searching import Search, run_significance
+
+    run_significance(request, Search(axes=tuple(grid or ()), random=random, seed=seed, trades_min=trades_min))
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """What makes a request, of a command's options."""
+    return {name: value for name, value in options.items() if name in _REQUEST}
+
+
+_REQUEST = frozenset(
+    ["strategy", "exchange", "symbol", "out", "candles", "timeframe", "from_", "to", "set_", "on_opposite", "max_age", "cash", "fraction", "fee_bps", "spread_bps", "slippage_bps", "config"]
+)
+
+
+def _request(*, bias: Path | None = None, **given: Any) -> "BacktestRequest":
     _kernels()
-    from cli.research.backtest import BacktestRequest, run
+    from cli.research.backtest import BacktestRequest
     from research.portfolio import Account, Costs
 
-    costs = Costs(fee_bps=fee_bps, spread_bps=spread_bps, slippage_bps=slippage_bps)
-    request = BacktestRequest(
-        strategy=strategy,
-        candles=candles,
-        exchange=exchange,
-        symbol=symbol,
-        timeframe=timeframe,
-        from_text=from_,
-        to_text=to,
-        out=out,
-        account=Account(start_cash=cash, fraction=fraction, costs=costs),
-        parameters=tuple(set_ or ()),
-        on_opposite=on_opposite,
-        max_age_candles=max_age,
+    costs = Costs(fee_bps=given["fee_bps"], spread_bps=given["spread_bps"], slippage_bps=given["slippage_bps"])
+    return BacktestRequest(
+        strategy=given["strategy"],
+        candles=given["candles"],
+        exchange=given["exchange"],
+        symbol=given["symbol"],
+        timeframe=given["timeframe"],
+        from_text=given["from_"],
+        to_text=given["to"],
+        out=given["out"],
+        account=Account(start_cash=given["cash"], fraction=given["fraction"], costs=costs),
+        parameters=tuple(given["set_"] or ()),
+        on_opposite=given["on_opposite"],
+        max_age_candles=given["max_age"],
         bias_file=bias,
-        config_file=config,
+        config_file=given["config"],
     )
-    run(request)
 
 
 def parity(
@@ -70,6 +220,9 @@ def parity(
 def register(app: typer.Typer) -> None:
     """Add them."""
     app.command("backtest")(backtest)
+    app.command("sweep")(sweep)
+    app.command("walk-forward")(walk_forward)
+    app.command("significance")(significance)
     app.command("parity")(parity)
 
 

@@ -130,7 +130,7 @@ class MacdAdx(TestedStrategy):
 
     def __init__(self, timeframe: Timeframe, parameters: Mapping[str, Any]) -> None:
         super().__init__(timeframe, parameters)
-        self._per_day = max(1, round(DAY_MS / timeframe.duration_ms))
+        self.candles_per_day = max(1, round(DAY_MS / timeframe.duration_ms))
 
     def figures(self, windows: Mapping[Timeframe, WindowColumns]) -> Figures:
         """See the kernel."""
@@ -138,7 +138,7 @@ class MacdAdx(TestedStrategy):
         out = np.empty((len(columns.close), 5))
         lengths = (own.fast, own.slow, own.signal, own.adx_period, own.volatility_candles)
         macd_adx_figures(columns.high, columns.low, columns.close, *lengths, out)
-        by_day = out[:, 3] * math.sqrt(self._per_day)
+        by_day = out[:, 3] * math.sqrt(self.candles_per_day)
         scales = [
             self.scale(by_day, squares) for by_day, squares in zip(by_day.tolist(), out[:, 4].tolist(), strict=True)
         ]
@@ -152,7 +152,7 @@ class MacdAdx(TestedStrategy):
             return 0.0
         raw: float = own.target_daily_volatility / deviation_day
         if own.volatility_mode == "inverse_var":
-            raw = own.target_daily_volatility**2 / (mean_square * self._per_day)
+            raw = own.target_daily_volatility**2 / (mean_square * self.candles_per_day)
         return float(min(max(raw, own.scale_min), own.scale_max))
 
     def sizing(self, close: float, deviation_day: float, scale: float) -> Sizing:

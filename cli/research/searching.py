@@ -1,0 +1,165 @@
+"""The commands behind `cst sweep`, `cst walk-forward` and `cst significance`."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from cli.replay.command import make_folder
+from cli.research.backtest import BacktestRequest, chosen, load, recipe_of
+from cli.research.sources import utc_text
+from research.fast.path import FastPath, Trades
+from research.heat_map import heat_map_html
+from research.history import History, history_of
+from research.measures import Measures
+from research.significance import significance
+from research.sweep import Candidate, best_first, buildable, candidate_of, grid_of, run_trades, some_of
+from research.walk_forward import Plan, Walked, walk_forward
+from shared.domain.errors import PermanentError
+
+_COLUMNS = ("trades", "sharpe", "return_pct", "max_drawdown_pct", "hit_rate_pct", "exposure_pct")
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """What is varied. axes: NAME=V1,V2,... each. random: so many of the grid by chance, 0 for all."""
+
+    axes: tuple[str, ...]
+    random: int = 0
+    seed: int = 1
+    top: int = 10
+    trades_min: int = 20
+
+
+def run_sweep(request: BacktestRequest, search: Search) -> list[Candidate]:
+    """Every set over the whole history: sweep.csv, heat_map.html, the best on the screen."""
+    runs, history, first = _runs(request, search)
+    timeframe = chosen(request).timeframe
+    found = best_first([candidate_of(*run, timeframe, first) for run in runs], search.trades_min)
+    make_folder(request.out)
+    names = list(found[0].parameters)
+    _write_csv(request.out / "sweep.csv", found, names)
+    across, down = (names * 2)[:2] if len(names) < 2 else names[:2]  # noqa: PLR2004 - a map has two sides
+    title = f"{request.strategy} {timeframe} on {history.exchange} {history.symbol}"
+    (request.out / "heat_map.html").write_text(heat_map_html(title, found, across, down), encoding="utf-8")
+    _show(found[: search.top], f"{len(found)} sets, in sample; the best of many tries looks good by chance alone")
+    print(f"written to {request.out}")
+    return found
+
+
+def run_walk_forward(request: BacktestRequest, search: Search, plan: Plan) -> Walked:
+    """Out of sample only: walk_forward.json, the folds on the screen."""
+    runs, history, first = _runs(request, search)
+    timeframe = chosen(request).timeframe
+    own = history.series[timeframe]
+    close = np.ascontiguousarray(own.values[3])
+    walked = walk_forward(runs, close, timeframe, request.account, plan, first)
+    make_folder(request.out)
+    told = {
+        "sets": len(runs),
+        "plan": plan,
+        "costs": request.account.costs,
+        "out_of_sample": walked.out_of_sample,
+        "folds": [
+            {**msgspec.structs.asdict(fold), "test_from": utc_text(int(own.open_time_ms[fold.test[0]]))}
+            for fold in walked.folds
+        ],
+    }
+    (request.out / "walk_forward.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
+    table = Table("fold from", "chosen", "Sharpe in training", "out of sample", "trades", "return %")
+    for fold in walked.folds:
+        promised = "" if fold.in_sample is None else f"{fold.in_sample.sharpe:.2f}"
+        text = " ".join(f"{name}={value}" for name, value in (fold.parameters or {}).items()) or "nothing"
+        out = fold.out_of_sample
+        begin = utc_text(int(own.open_time_ms[fold.test[0]]))
+        table.add_row(begin, text, promised, f"{out.sharpe:.2f}", str(out.trades), f"{out.return_pct:.2f}")
+    Console().print(table)
+    _say(f"out of sample, {len(runs)} sets", walked.out_of_sample)
+    return walked
+
+
+def run_significance(request: BacktestRequest, search: Search) -> str:
+    """One rule, or the best of a grid with what trying many costs; one line."""
+    if search.axes:
+        runs, history, first = _runs(request, search)
+        timeframe = chosen(request).timeframe
+        best = best_first([candidate_of(*run, timeframe, first) for run in runs], search.trades_min)[0]
+        trades = next(trades for parameters, trades in runs if parameters == best.parameters)
+        print(f"the best of {len(runs)}: " + " ".join(f"{name}={value}" for name, value in best.parameters.items()))
+        tried = len(runs)
+    else:
+        active = chosen(request)
+        history = history_of(load(request).candles, active.strategy.needs)
+        trades, timeframe, tried = FastPath(history, request.account).trades(active), active.timeframe, 1
+        first = active.strategy.needs[0].length - 1
+    if not len(trades.opened):
+        raise PermanentError(f"{request.strategy} made no trade on these candles: nothing to compare")
+    close = np.ascontiguousarray(history.series[timeframe].values[3])
+    text = significance(trades, close, request.account, first=first, tried=tried).text
+    print(text)
+    return text
+
+
+def _runs(request: BacktestRequest, search: Search) -> tuple[list[tuple[dict[str, Any], Trades]], History, int]:
+    """Each set's trades, the history, and the first candle that any of them decides on."""
+    recipe = recipe_of(request)
+    grid, refused = buildable(recipe, grid_of(_axes(search.axes)))
+    if refused:
+        print(f"left out: {len(refused)} sets that break a rule of the strategy: {refused[0]}", file=sys.stderr)
+    if search.random:
+        grid = some_of(grid, search.random, search.seed)
+    source = load(request)
+    needs = [need for parameters in grid for need in recipe.active(parameters).strategy.needs]
+    history = history_of(source.candles, needs)
+    if source.holes:
+        print(f"absent: {source.gaps_text}", file=sys.stderr)
+    runs = run_trades(recipe, grid, history, request.account)
+    console = Console(stderr=True)
+    shown = track(runs, total=len(grid), description="sets", console=console, disable=not sys.stderr.isatty())
+    return list(shown), history, max(need.length for need in needs) - 1
+
+
+def _axes(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """NAME=V1,V2: values are JSON where they can be, else text."""
+    axes: dict[str, list[Any]] = {}
+    for text in texts:
+        name, sign, values = text.partition("=")
+        if not sign or not values:
+            raise PermanentError(f"--grid must be NAME=VALUE,VALUE,..., was {text!r}")
+        axes[name] = [_value(value) for value in values.split(",")]
+    return axes
+
+
+def _value(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+def _write_csv(file: Path, found: Sequence[Candidate], names: Sequence[str]) -> None:
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([*names, *_COLUMNS])
+        for one in found:
+            measures = [getattr(one.measures, name) for name in _COLUMNS]
+            writer.writerow([*(one.parameters[name] for name in names), *measures])
+
+
+def _show(found: Sequence[Candidate], title: str) -> None:
+    table = Table("parameters", *_COLUMNS, title=title)
+    for one in found:
+        text = " ".join(f"{name}={value}" for name, value in one.parameters.items())
+        table.add_row(text, *(f"{getattr(one.measures, name):.2f}" for name in _COLUMNS))
+    Console().print(table)
+
+
+def _say(what: str, measures: Measures) -> None:
+    figures = ", ".join(f"{name.replace('_', ' ')} {getattr(measures, name):.2f}" for name in _COLUMNS)
+    print(f"{what}: {figures}")

@@ -1,0 +1,99 @@
+"""Many parameter sets over one history: a grid, or some of it by chance. The same result whatever the order."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from research.fast.path import FastPath, Trades
+from research.history import History
+from research.measures import Measures, measured
+from research.portfolio import Account
+from shared.deciding.active import ActiveStrategy, active_strategy
+from shared.domain.checks import require
+from shared.domain.errors import InvalidValueError
+from shared.domain.timeframe import Timeframe
+
+Parameters = Mapping[str, Any]
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter set and what it made."""
+
+    parameters: dict[str, Any]
+    measures: Measures
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """How each candidate is built, but for what is varied."""
+
+    name: str
+    kind: str
+    timeframe: Timeframe
+    parameters: dict[str, Any]
+    max_age_candles: int | None
+    on_opposite: Any
+
+    def active(self, varied: Parameters) -> ActiveStrategy:
+        """The strategy with these parameters; raises InvalidValueError where they break one of its rules."""
+        return active_strategy(
+            self.name,
+            self.timeframe,
+            {**self.parameters, **varied},
+            kind=self.kind,
+            max_age_candles=self.max_age_candles,
+            on_opposite=self.on_opposite,
+        )
+
+
+def grid_of(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination, the last axis fastest. {"fast": [5, 8], "slow": [24]} -> two sets."""
+    require(bool(axes), "at least one parameter must vary", dict(axes), "grid")
+    for name, values in axes.items():
+        require(bool(values), f"{name} needs at least one value", list(values), "grid")
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def some_of(grid: Sequence[dict[str, Any]], count: int, seed: int) -> list[dict[str, Any]]:
+    """`count` different sets by chance, in the grid's order; all where there are no more."""
+    if count >= len(grid):
+        return list(grid)
+    chosen = np.random.default_rng(seed).choice(len(grid), size=count, replace=False)
+    return [grid[place] for place in sorted(chosen.tolist())]
+
+
+def buildable(recipe: Recipe, grid: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The sets that obey the strategy's rules (fast < slow, say), and why the others do not."""
+    good, refused = [], []
+    for parameters in grid:
+        try:
+            recipe.active(parameters)
+        except InvalidValueError as error:
+            refused.append(str(error))
+        else:
+            good.append(parameters)
+    if not good:
+        raise InvalidValueError(f"no parameter set of {len(grid)} can be built: {refused[0]}")
+    return good, refused
+
+
+def run_trades(
+    recipe: Recipe, grid: Sequence[dict[str, Any]], history: History, account: Account
+) -> Iterator[tuple[dict[str, Any], Trades]]:
+    """Each set with its trades, one after the other."""
+    path = FastPath(history, account)
+    for parameters in grid:
+        yield parameters, path.trades(recipe.active(parameters))
+
+
+def candidate_of(parameters: dict[str, Any], trades: Trades, timeframe: Timeframe, first: int) -> Candidate:
+    """Measured from the first candle with a whole window on."""
+    held = int((trades.held_by >= 0).sum())
+    return Candidate(parameters=parameters, measures=measured(trades.returns[first:], trades.gains, held, timeframe))
+
+
+def best_first(candidates: Sequence[Candidate], trades_min: int) -> list[Candidate]:
+    """By Sharpe; those with too few trades last, since they tell least."""
+    return sorted(candidates, key=lambda one: (one.measures.trades < trades_min, -one.measures.sharpe))
