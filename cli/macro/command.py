@@ -92,8 +92,8 @@ def bias_history(
 
     given: the candles of the file; where none of them lies in the newest quarter of an hour, an evaluation would be stale.
     """
-    five = rolled_up(whole, Timeframe.M5) if whole.timeframe.duration_ms <= Timeframe.M5.duration_ms else None
-    known = PairCandles(five=five, fifteen=rolled_up(whole, Timeframe.M15), four_hours=rolled_up(whole, Timeframe.H4))
+    # Rolled up from the same candles, 5m ones would be no witness against the 15m ones.
+    known = PairCandles(five=None, fifteen=rolled_up(whole, Timeframe.M15), four_hours=rolled_up(whole, Timeframe.H4))
     traded = rolled_up(given, Timeframe.M15).table[:, 0].astype(int).tolist()
     for open_time_ms in traded:
         as_of_ms = open_time_ms + STEP_MS

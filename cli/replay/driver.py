@@ -105,8 +105,7 @@ class Pipeline:
                 chosen = [candle for event in events for candle in event.candles if candle.timeframe is timeframe]
                 if chosen:
                     await candles.save(chosen, fence=None)
-            if due := self._biases.due(self.clock.now_ms):
-                await self._engine.handle_bias(due)
+            await self._take_biases(self.clock.now_ms)
             await self.bus.publish(_CANDLES_TOPIC, list(events))
             await self._pump()
             on_close()
