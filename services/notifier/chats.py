@@ -1,6 +1,7 @@
 """The chats as they are now: configured, and changed by commands. What the sender's book asks, answered from memory."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -10,16 +11,18 @@ from services.notifier.core.voice import Voice
 from services.notifier.state import NotifierState
 from shared.domain.outbox import OutboxEvent, OutboxRow
 
-_NO_STATE = ChatState()
+_NO_STATE: Final = ChatState()
+_REFRESH_MS: Final = 2_000
 
 
 class Chats:
-    """Profiles by the outbox's name of the chat. `reload` brings what another process changed."""
+    """Profiles by the outbox's name of the chat. `refresh` brings what another process changed."""
 
     def __init__(self, profiles: Sequence[ChatProfile], state: NotifierState) -> None:
         self._profiles = {profile.chat: profile for profile in profiles}
         self._state = state
         self._changed: dict[str, ChatState] = {}
+        self._read_at_ms: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,9 +82,11 @@ class Chats:
         """When it wants digests."""
         return self.profile(chat).digest
 
-    async def reload(self) -> None:
-        """Read what commands changed, here or in the webhook's process."""
-        self._changed = await self._state.chats()
+    async def refresh(self, now_ms: int) -> None:
+        """Read what commands changed in another process (the webhook, another instance), if that is a while ago."""
+        if self._read_at_ms is None or now_ms - self._read_at_ms >= _REFRESH_MS:
+            self._changed = await self._state.chats()
+            self._read_at_ms = now_ms
 
     async def change(self, chat: str, change: Callable[[ChatState], ChatState]) -> tuple[ChatState, ChatState]:
         """Change and remember it durably; returns before and after."""

@@ -51,6 +51,7 @@ class Queue:
 
     async def add(self, events: Sequence[Event]) -> None:
         """Store the rows and hand the new ones to the sender. Raises PermanentError for an event that no chat is told."""
+        await self._chats.refresh(self._clock.wall_ms())  # a pause from the webhook's process holds here, too
         rows: dict[tuple[str, str], OutboxRow] = {}
         learned: dict[tuple[str, str], tuple[KnownBias, int]] = {}
         for event in events:

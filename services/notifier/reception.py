@@ -7,7 +7,7 @@ from telegram import Bot
 from services.notifier.answers import Answers
 from services.notifier.charts import ChartService
 from services.notifier.commands import Commands
-from services.notifier.configured import addresses, roles_of
+from services.notifier.configured import roles_of
 from services.notifier.core.chart_model import DEFAULT_LOOK, ChartLook
 from services.notifier.looking import Looking
 from services.notifier.messengers.port import Messenger
@@ -61,7 +61,7 @@ def build_updates(
     return Updates(
         bot=bot,
         bot_name=bot_name,
-        chats=addresses(notifier.chats.profiles),
+        chats=notifier.chats.names,
         commands=commands,
         presses=presses,
         update_log=UpdateLog(store, bot.token.partition(":")[0]),

@@ -137,7 +137,7 @@ class Sender:
             return
         if self._clock.wall_ms() >= self._scan_at_ms:
             self._scan_at_ms = self._clock.wall_ms() + self._limits.scan_ms
-            await self._chats.reload()
+            await self._chats.refresh(self._clock.wall_ms())
             await self._rows.scan()
         await self._end_expired()
         while await self._start_ready():

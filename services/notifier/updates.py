@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from telegram import Bot, CallbackQuery, Chat, Message, Update
+from telegram import Bot, CallbackQuery, Chat, MaybeInaccessibleMessage, Message, Update
 from telegram.error import TelegramError
 
 from services.notifier.commands import Commands
@@ -24,7 +24,7 @@ _IN_HAND_MAX: Final = 32
 class Updates:
     """Dispatches updates. Commands of one chat are answered in order; presses side by side.
 
-    chats: ids (or @names) of configured chats, without forum topics. bot_name: as groups address it.
+    chats: as the outbox names them, `<id>` or `<id>/<forum topic>`. bot_name: as groups address it.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Updates:
         self._bot = bot
         self._bot_name = bot_name
         self._chats = frozenset(chats)
+        self._addresses = frozenset(chat.partition("/")[0] for chat in self._chats)
         self._commands = commands
         self._presses = presses
         self._update_log = update_log
@@ -96,8 +97,8 @@ class Updates:
         message = query.message
         asked = Asked(
             update_id=update_id,
-            chat=self._name_of(message.chat if message else None),
-            is_configured=self._is_configured(message.chat if message else None),
+            chat=self._name_of(message),
+            is_configured=self._is_configured(message),
             message_id=message.message_id if message else None,
             user_id=query.from_user.id,
             user_name=query.from_user.username or query.from_user.first_name,
@@ -115,8 +116,8 @@ class Updates:
         user = message.from_user
         asked = Asked(
             update_id=update_id,
-            chat=self._name_of(message.chat),
-            is_configured=self._is_configured(message.chat),
+            chat=self._name_of(message),
+            is_configured=self._is_configured(message),
             message_id=message.message_id,
             user_id=user.id if user else 0,
             user_name=(user.username or user.first_name) if user else "",
@@ -129,14 +130,18 @@ class Updates:
                 await self._commands.apologise(asked)
                 raise
 
-    def _is_configured(self, chat: Chat | None) -> bool:
-        return chat is not None and any(name in self._chats for name in _names(chat))
+    def _is_configured(self, message: MaybeInaccessibleMessage | None) -> bool:
+        return message is not None and any(name in self._addresses for name in _names(message.chat))
 
-    def _name_of(self, chat: Chat | None) -> str:
-        """As the configuration spells it (its id or its @name); the id of any other."""
-        if chat is None:
+    def _name_of(self, message: MaybeInaccessibleMessage | None) -> str:
+        """As the outbox names it (its id or its @name, a topic's own entry first); the plain id of any other."""
+        if message is None:
             return ""
-        return next((name for name in _names(chat) if name in self._chats), str(chat.id))
+        names = _names(message.chat)
+        topic = message.message_thread_id if isinstance(message, Message) and message.is_topic_message else None
+        wanted = [f"{name}/{topic}" for name in names if topic is not None] + list(names)
+        known = next((name for name in wanted if name in self._chats), None)
+        return known or next((name for name in names if name in self._addresses), str(message.chat.id))
 
 
 def _names(chat: Chat) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ async def start(context: ServiceContext[WebhookSettings]) -> None:
     pool = chart_pool(settings)
     charts = build_charts(context, pool)
     notifier = _state_only(context, messenger)
-    await notifier.chats.reload()
+    await notifier.chats.refresh(context.clock.wall_ms())
     updates = updates_of(context, opened, messenger, notifier, charts)
     door = WebhookServer(
         updates=updates, bot=bot, secret=secret, answer_seconds=settings.webhook_answer_seconds, log=context.log

@@ -267,3 +267,29 @@ async def test_an_update_interrupted_by_a_kill_is_answered_by_the_next_start_and
     [answer] = server.messages(CHAT)
     assert answer.text.startswith("🌙 Quiet from 22:00")
     assert len(await bench.notifier.state.audit()) == 1
+
+
+async def test_a_forum_topic_is_asked_answered_and_muted_by_itself(server, tmp_path):
+    topic = msgspec.structs.replace(a_profile(GROUP), chat=f"{GROUP}/7")
+    async with notifier_bench(server, tmp_path / "forum.db", chats=(a_profile(GROUP), topic)) as bench:
+        async with bench.running(buttons=True):
+            server.send_text(GROUP, "/mute BTCUSDT", TRADER, thread_id=7)
+            view = await server.wait_until_async(lambda state: state.messages_of(GROUP))
+            await bench.notifier.handle([SignalOpened(signal=a_signal())])
+            view = await server.wait_until_async(lambda state: len(state.messages_of(GROUP)) == 2)
+        states = await bench.notifier.state.chats()
+
+    answer, told = view.messages_of(GROUP)
+    assert (answer.thread_id, told.thread_id) == (7, None), "the group itself still hears of the pair"
+    assert list(states) == [f"{GROUP}/7"]
+
+
+async def test_a_pause_from_another_process_holds_for_the_next_signal(server, bench):
+    await bench.notifier.handle([SignalOpened(signal=a_signal("ETHUSDT"))])
+    await bench.notifier.state.change_chat("*", lambda state: msgspec.structs.replace(state, paused=True))
+    bench.restart()  # a new process has read nothing yet
+    event = SignalOpened(signal=a_signal("BTCUSDT"))
+    await bench.notifier.handle([event])
+    row = await OutboxStore(bench.store).get(str(CHAT), event.event_id)
+
+    assert row.state is OutboxState.WITHHELD

@@ -125,9 +125,9 @@ class TelegramServer(Inspection):
         """A user presses a button; returns the callback query's id. Raises ValueError where there is no such button."""
         return self._hub.world.press(chat_id, message_id, callback_data, user_id, stale=stale)
 
-    def send_text(self, chat_id: int, text: str, user_id: int) -> int:
-        """A user writes to the bot; returns the message id."""
-        return self._hub.world.send_text(chat_id, text, user_id)
+    def send_text(self, chat_id: int, text: str, user_id: int, *, thread_id: int | None = None) -> int:
+        """A user writes to the bot, in a forum topic if one is named; returns the message id."""
+        return self._hub.world.send_text(chat_id, text, user_id, thread_id=thread_id)
 
     # --- questions: the rest is in Inspection
 

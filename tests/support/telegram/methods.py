@@ -138,7 +138,10 @@ class BotApi:
             if not reply.get("allow_sending_without_reply"):
                 raise bad_request("message to be replied not found")
             reply_to = 0
-        message = self._world.post(chat_id, version, from_user_id=self._world.bot_id, reply_to=reply_to or None)
+        thread_id = request.integer("message_thread_id") or None
+        message = self._world.post(
+            chat_id, version, from_user_id=self._world.bot_id, reply_to=reply_to or None, thread_id=thread_id
+        )
         return self._world.as_json(message)
 
     def _text_version(self, request: Request, method: str) -> Version:

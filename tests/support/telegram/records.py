@@ -69,6 +69,7 @@ class StoredMessage(msgspec.Struct, kw_only=True):
     sent_at_wall_ns: int
     history: list[Version]
     reply_to_message_id: int | None = None
+    thread_id: int | None = None
     deleted: bool = False
 
     @property

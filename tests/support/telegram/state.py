@@ -92,8 +92,16 @@ class World:
 
     # --- messages
 
-    def post(self, chat_id: int, version: Version, *, from_user_id: int, reply_to: int | None = None) -> StoredMessage:
-        """Adds a message. Ids run per chat from 1, so that equal ids in two chats show whoever mixes them up."""
+    def post(
+        self,
+        chat_id: int,
+        version: Version,
+        *,
+        from_user_id: int,
+        reply_to: int | None = None,
+        thread_id: int | None = None,
+    ) -> StoredMessage:
+        """Adds a message; thread_id: the forum topic it is in. Ids run per chat from 1, so that equal ids in two chats show whoever mixes them up."""
         with self.lock:
             message_id = self._last_message_id.get(chat_id, 0) + 1
             self._last_message_id[chat_id] = message_id
@@ -104,6 +112,7 @@ class World:
                 sent_at_wall_ns=version.at_wall_ns,
                 history=[version],
                 reply_to_message_id=reply_to,
+                thread_id=thread_id,
             )
             self.messages[chat_id, message_id] = message
             return message
@@ -123,6 +132,8 @@ class World:
             "chat": self.chats[message.chat_id],
             "date": message.sent_at_wall_ns // 1_000_000_000,
         }
+        if message.thread_id is not None:
+            answer |= {"message_thread_id": message.thread_id, "is_topic_message": True}
         if message.edit_count:
             answer["edit_date"] = version.at_wall_ns // 1_000_000_000
         name, entities_name = ("caption", "caption_entities") if version.photo else ("text", "entities")
@@ -201,7 +212,7 @@ class World:
         self.push_update("callback_query", query)
         return query_id
 
-    def send_text(self, chat_id: int, text: str, user_id: int) -> int:
+    def send_text(self, chat_id: int, text: str, user_id: int, *, thread_id: int | None = None) -> int:
         """A user writes to the bot; returns the message id. A leading /command carries its entity, as clients add."""
         with self.lock:
             if chat_id not in self.chats:
@@ -217,7 +228,7 @@ class World:
                 method="user",
                 at_wall_ns=time.time_ns(),
             )
-            message = self.post(chat_id, version, from_user_id=user_id)
+            message = self.post(chat_id, version, from_user_id=user_id, thread_id=thread_id)
             content = self.as_json(message)
         self.push_update("message", content)
         return message.message_id
