@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -57,7 +58,7 @@ def _profile(chat: ChatConfig, default_chat: str, language: str, place: str) -> 
         timeframes=frozenset(chat.timeframes),
         score_min=chat.score_min,
         language=spoken,
-        zone=ZoneInfo(chat.time_zone),
+        zone=UTC if chat.time_zone == "UTC" else ZoneInfo(chat.time_zone),
         exit_reply=None if chat.exit_notice is None else chat.exit_notice == "edit_and_reply",
         pictures=chat.pictures,
         quiet=None if quiet is None else QuietHours(_minute(quiet.start), _minute(quiet.end)),

@@ -216,7 +216,7 @@ async def test_alerts_of_a_pair_that_come_together_are_one_message_as_a_tree(ser
 
     tree = next(message.text for message in view.messages_of(CHAT) if "BTCUSDT" in message.text)
     assert "├➤ 🔔 ppo up" in tree
-    assert "└➤ 🔔 vwap up" in tree
+    assert "└➤ 🔔 Price above VWAP" in tree
     assert sorted(states) == [OutboxState.MERGED, OutboxState.SENT, OutboxState.SENT]
 
 

@@ -61,6 +61,9 @@ def _decision(voice: Voice, decision: Decision, *, with_title: bool) -> str:
     trigger = f" · {clipped(decision.trigger, NAME_MAX)}" if decision.trigger else ""
     action = words.why_action[decision.action.value] + trigger
     lines.append(words.why_strategy.format(strategy=clipped(decision.strategy, NAME_MAX), action=action))
+    if decision.alerts:
+        titles = [words.alert_title.get(key, key.replace("_", " ")) for key in decision.alerts]
+        lines.append(f"🔔 {clipped(', '.join(titles), _DETAIL_MAX)}")
     shown = decision.conditions[:_CONDITIONS_MAX]
     lines += [f"{'✓' if one.passed else '✗'} {condition_text(words, one)}{_margin(one)}" for one in shown]
     if len(decision.conditions) > len(shown):

@@ -145,8 +145,8 @@ def test_several_alerts_of_a_pair_are_a_tree_under_one_headline():
     lines = plain_text(alerts_text(ENGLISH, alerts)).splitlines()
 
     assert lines[0] == "🔔 BTCUSDT • 60000.00 · 2026-08-09 18:45 UTC"
-    assert lines[1] == "├➤ 🟢 ppo signal up 15m | ppo 0.1235"
-    assert lines[2] == "├➤ 🟢 vwap up 15m"
+    assert lines[1] == "├➤ 🟢 PPO above its signal 15m | ppo 0.1235"
+    assert lines[2] == "├➤ 🟢 Price above VWAP 15m"
     assert lines[3].startswith("└➤ 🔔 zz pivot")
 
 
