@@ -30,6 +30,9 @@ infra_app = typer.Typer(
 )
 app.add_typer(infra_app, name="infra")
 
+tape_app = typer.Typer(help="The stored tape of trades.", no_args_is_help=True)
+app.add_typer(tape_app, name="tape")
+
 ENV_EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
 SCHEMAS_DIR = Path(__file__).resolve().parents[1] / "infra" / "schemas"
 
@@ -239,6 +242,22 @@ def replay(
         config_file=config,
         bias_file=bias,
     )
+
+
+@tape_app.command("export")
+def tape_export(
+    begin: Annotated[str, typer.Option("--from", help="First minute, e.g. 2026-11-20T13:00 (UTC).")],
+    end: Annotated[str, typer.Option("--to", help="The minute after the last one.")],
+    out: Annotated[Path, typer.Option(help="CSV or CSV.gz; its batches go to <out>.batches.jsonl.")],
+    exchange: Annotated[str, typer.Option(help="Which venue's trades.")] = "bybit-linear",
+    config: Annotated[Path, typer.Option(help="Configuration.", envvar="TRACKER_CONFIG")] = Path("config/tracker.yaml"),
+) -> None:
+    """Write the stored tape in the format that `cst replay` reads, with the batches as they came."""
+    from cli.tape.export import run_export
+    from cli.verify.command import time_ms_of
+
+    done = run_export(exchange, time_ms_of(begin, "--from"), time_ms_of(end, "--to"), out, config)
+    print(f"{done.trades:,} trades in {done.batches:,} batches written to {out}")
 
 
 @app.command("verify")

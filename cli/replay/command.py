@@ -18,8 +18,10 @@ from cli.replay.driver import Pipeline
 from cli.replay.kernel import NUMBER
 from cli.replay.outputs import Outputs, peak_rss_mb
 from cli.replay.reader import OtherIdsFoundError, RefusedRow, TapeReader
+from cli.replay.recorded import RecordedTape
 from cli.replay.refusals import refused_trades
 from cli.replay.screen import TimeLimits
+from cli.tape.export import batches_file
 from services.logic_engine.configured import active_strategies
 from shared.deciding.active import ActiveStrategy
 from shared.domain.bias import MacroBias
@@ -55,9 +57,15 @@ def run_replay(
         wrapper_class=structlog.make_filtering_bound_logger(50)
     )  # results speak; refusals are in a file
     gc.disable()  # a replay makes millions of small values and no cycles: looking for some costs a fifth of its time
+    batches = batches_file(trades)
     try:
+        if batches.is_file():  # an exported tape: its own batches and watermarks
+            tape = RecordedTape(trades, batches)
+            return asyncio.run(_replay(tape, tape, exchange, out, strategies, wanted, biases))
         return reading_until_ids_fit(
-            trades, limits, lambda reader: _replay(reader, exchange, out, strategies, wanted, biases)
+            trades,
+            limits,
+            lambda reader: _replay(reader, BatchMaker(reader, exchange), exchange, out, strategies, wanted, biases),
         )
     finally:
         gc.enable()
@@ -110,7 +118,8 @@ def make_folder(out: Path) -> None:
 
 
 async def _replay(
-    reader: TapeReader,
+    reader: TapeReader | RecordedTape,
+    maker: BatchMaker | RecordedTape,
     exchange: str,
     out: Path,
     strategies: tuple[ActiveStrategy, ...],
@@ -118,7 +127,6 @@ async def _replay(
     biases: Sequence[MacroBias],
 ) -> dict[str, Any]:
     trades = reader.path
-    maker = BatchMaker(reader, exchange)
     pipeline = Pipeline(strategies, biases)
     begin = time.perf_counter()
     with _progress(trades) as progress:
@@ -180,7 +188,9 @@ def _progress(trades: Path) -> Progress:
     )
 
 
-def _bar(progress: Progress, reader: TapeReader, maker: BatchMaker, trades: Path) -> Callable[[], None]:
+def _bar(
+    progress: Progress, reader: TapeReader | RecordedTape, maker: BatchMaker | RecordedTape, trades: Path
+) -> Callable[[], None]:
     task = progress.add_task("replay", total=max(1, trades.stat().st_size if trades.is_file() else 1), trades=0)
     shown = 0
 

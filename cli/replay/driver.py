@@ -10,6 +10,7 @@ import structlog
 
 from cli.replay.batches import BatchMaker
 from cli.replay.biases import BiasFeed
+from cli.replay.recorded import RecordedTape
 from services.aggregator.core.limits import REPLAY_LIMITS
 from services.aggregator.handlers import Aggregator
 from services.logic_engine.handlers import LogicEngine
@@ -71,7 +72,7 @@ class Pipeline:
             limits=SenderLimits(progress_pause_ms=0, system_pause_ms=0, alert_gather_ms=0),  # nothing waits for a time
         )
 
-    async def run(self, maker: BatchMaker, on_batch: Callable[[], None]) -> None:
+    async def run(self, maker: BatchMaker | RecordedTape, on_batch: Callable[[], None]) -> None:
         """Feed every batch; at the end close what is open, up to the tape's last minute."""
         await self._engine.start([])
         cuts = maker.cuts()

@@ -90,7 +90,7 @@ async def _figures(
 
 def verify_store(from_text: str, to_text: str, config_file: Path) -> list[SymbolFigures]:
     """What is stored of every configured symbol between two times, with the marks that the auditor left."""
-    from_ms, to_ms = _time_ms(from_text, "--from"), _time_ms(to_text, "--to")
+    from_ms, to_ms = time_ms_of(from_text, "--from"), time_ms_of(to_text, "--to")
     require(from_ms < to_ms, "--from must lie before --to", from_text, "verify")
     config = load_config(config_file)
 
@@ -128,7 +128,8 @@ def report(rows: Sequence[SymbolFigures]) -> int:
     return 1 if any(row.unexplained for row in rows) else 0
 
 
-def _time_ms(text: str, option: str) -> int:
+def time_ms_of(text: str, option: str) -> int:
+    """The time a user wrote, UTC where no zone is said; raises PermanentError naming the option."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:

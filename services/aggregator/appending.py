@@ -44,7 +44,7 @@ class Appender:
         touched = {MinuteKey(piece.minute_ms, piece.exchange, piece.symbol) for piece in pieces}
         touched.update(MinuteKey(conflict.excluded_minute_ms, *conflict.key) for conflict in conflicts)
         touched.update(retold)
-        stored = await self._write(list(sessions.values()), pieces, conflicts, touched)
+        stored = await self._write(list(sessions.values()), fresh, pieces, conflicts, touched)
         is_known = all(row.runs == mine.runs for row, mine in zip(stored, sessions.values(), strict=True))
         if is_known:
             self._take_over(stored, pieces, conflicts, retold)
@@ -141,6 +141,7 @@ class Appender:
     async def _write(
         self,
         sessions: list[SessionCoverage],
+        batches: list[TradeBatch],
         pieces: list[MinuteTrades],
         conflicts: list[Conflict],
         touched: set[MinuteKey],
@@ -150,6 +151,8 @@ class Appender:
             marks = sorted(minute for minute in touched if state.marked.get(minute) is not MarkKind.TOUCHED)
             writes = [state.pending.write_of(minute) for minute in marks]
             writes += state.tape.writes_of(pieces)
+            if state.limits.keep_batches:
+                writes += state.batches.writes_of(batches)
             writes += [
                 state.tape.exclusion_of(*conflict.key, conflict.excluded_minute_ms, conflict.exclusion)
                 for conflict in conflicts

@@ -18,6 +18,7 @@ from shared.domain.events import Severity, SystemEvent
 from shared.domain.rollup import roll_up
 from shared.domain.timeframe import Timeframe
 from shared.exchanges.venue import NUMBERED_EXCHANGES, VenueRest
+from shared.store.batches import BatchStore
 from shared.store.candles import CandleStore
 from shared.store.coverage import CoverageStore
 from shared.store.pending import MarkKind, MinuteKey, PendingStore
@@ -49,6 +50,7 @@ class State:
         self.fence = fence
         self.subscription = subscription  # whose dead letters refused trades become
         self.tape = TapeStore(store)
+        self.batches = BatchStore(store)
         self.pending = PendingStore(store)
         self.candles = CandleStore(store)
         self.log: Any = structlog.get_logger("aggregator")

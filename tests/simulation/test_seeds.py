@@ -13,7 +13,7 @@ from tests.support.simulation.plan import plan_of
 from tests.support.simulation.world import run_history
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "500"))
-PART = 50
+PART = 20
 seen: Counter[str] = Counter()
 
 

@@ -15,6 +15,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     repair_minutes_max:       after a longer absence history starts anew with a backfill.
     identity_minutes:         newest minutes of each symbol whose trade ids are remembered.
     close_chunk, correct_chunk: minutes folded, stored and announced together.
+    keep_batches:             what each batch said of itself is stored, so that a live day can be replayed.
     """
 
     hole_timeout_ms: int = 10_000
@@ -25,6 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     identity_minutes: int = 5
     close_chunk: int = 2_000
     correct_chunk: int = 200
+    keep_batches: bool = True
 
 
-REPLAY_LIMITS = Limits(hole_timeout_ms=0)
+REPLAY_LIMITS = Limits(hole_timeout_ms=0, keep_batches=False)

@@ -1,0 +1,1 @@
+"""`cst tape`: the stored tape as a file that a replay plays again."""
