@@ -3,23 +3,18 @@
 import os
 from pathlib import Path
 
-from shared.domain.errors import PermanentError
-
 
 def load_kernels(cache_dir: Path, *, require_compiled: bool) -> int:
     """Load every kernel, compiling what the cache lacks; returns how many were compiled.
 
-    Raises PermanentError where some were and `require_compiled` forbids it. Must run before anything imports Numba, which
-    reads its cache folder once.
+    Raises PermanentError at the first one that is lacking where `require_compiled` forbids that. Must run before anything
+    imports Numba, which reads its cache folder once.
     """
     os.environ["NUMBA_CACHE_DIR"] = str(cache_dir.resolve())
-    from shared.indicators import compilations
+    from shared.indicators import compilations, refuse_cold
     from shared.strategies.registry import warm_up
 
-    names = warm_up(every_indicator=False)
-    compiled = compilations()
-    if compiled and require_compiled:
-        raise PermanentError(
-            f"{compiled} of {len(names)} kernels were not in the cache {cache_dir}: run ./start_services.sh setup"
-        )
-    return compiled
+    if require_compiled:
+        refuse_cold()
+    warm_up(every_indicator=False)
+    return compilations()

@@ -30,6 +30,13 @@ def warm_up() -> list[str]:
     return kernel_names("shared.indicators.kernels.")
 
 
+def refuse_cold() -> None:
+    """Have a kernel that the cache does not hold raise PermanentError at once, instead of being compiled. Imports Numba."""
+    from shared.indicators.compiled import refuse_cold as refuse
+
+    refuse()
+
+
 def compilations() -> int:
     """How many kernels this process had to compile because the cache had none; rises never while serving."""
     from shared.indicators.compiled import cache_misses

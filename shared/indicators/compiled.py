@@ -14,9 +14,12 @@ from typing import Any, Final, TypeVar, cast
 import numba
 from numba.core.caching import FunctionCache
 
+from shared.domain.errors import PermanentError
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _KERNELS: Final[dict[str, Any]] = {}
 _FILES: Final[dict[str, frozenset[str]]] = {}  # by kernel: its own file and those of all it calls
+_COLD_ALLOWED: Final = [True]
 
 
 def kernel(signature: str, *, inline: bool = False) -> Callable[[_Function], _Function]:
@@ -47,9 +50,19 @@ class _SourcesCache(FunctionCache):
         super().__init__(function)  # type: ignore[no-untyped-call]  # so it is in Numba
         texts = sorted(hashlib.sha256(Path(file).read_bytes()).digest() for file in files)
         self._sources = hashlib.sha256(b"".join(texts)).hexdigest()
+        self._function_name = f"{function.__module__}.{function.__name__}"
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(sig, codegen), self._sources)  # type: ignore[no-untyped-call]  # so it is in Numba
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The cached code, None where there is none and compiling is allowed; raises PermanentError where it is not."""
+        found = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]  # so it is in Numba
+        if found is None and not _COLD_ALLOWED[0]:
+            raise PermanentError(
+                f"kernel {self._function_name} was not in the cache {self.cache_path}: run ./start_services.sh setup"
+            )
+        return found
 
 
 def _files_of(function: FunctionType) -> frozenset[str]:
@@ -67,6 +80,11 @@ def _files_of(function: FunctionType) -> frozenset[str]:
 def kernel_names(module: str = "") -> list[str]:
     """Names of the kernels made so far, of one module or of all."""
     return sorted(name for name in _KERNELS if name.startswith(module))
+
+
+def refuse_cold() -> None:
+    """From now on, in this process, a kernel that the cache does not hold is a PermanentError and is not compiled."""
+    _COLD_ALLOWED[0] = False
 
 
 def cache_misses() -> int:
