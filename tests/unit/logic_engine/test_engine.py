@@ -235,6 +235,39 @@ async def test_a_binding_bias_stops_the_other_side(direction, opens):
     assert len(await bench.published()) == int(opens)
 
 
+async def test_versions_that_arrive_while_it_runs_bind_as_after_a_restart():
+    bias = MacroBias(
+        base="BTC",
+        quote="USDT",
+        version=1,
+        direction=Direction.SHORT,
+        confidence=85.0,
+        regime="neutral",
+        components={},
+        published_at_ms=START_MS,
+        effective_from_ms=START_MS,
+        expires_at_ms=START_MS + 4 * 3_600_000,
+    )
+    kept = replace(bias, version=3, confidence=75.0, effective_from_ms=START_MS + 60 * MINUTE_MS)
+    late = replace(bias, version=2, confidence=95.0, effective_from_ms=START_MS + 30 * MINUTE_MS)
+    candles = falling(ENTRY + 2, spike_at=ENTRY + 1)
+    said = []
+    for restarted in (False, True):
+        bench = Bench()
+        engine = bench.engine()
+        await bench.run(engine, [closed(candle) for candle in candles[:ENTRY]])  # the pair's versions are read meanwhile
+        for version in (bias, kept, late, kept):
+            await engine.handle_bias([MacroBiasUpdated(bias=version)])
+        engine = bench.engine() if restarted else engine
+        await engine.start([])
+        await bench.run(engine, [closed(candle) for candle in candles[ENTRY:]])
+        said.append([decision.bias for decision in await decisions_of(bench)])
+        assert await bench.published() == []
+
+    assert said[0] == said[1]
+    assert said[0][-1] == "SHORT 75 (binding, version 3)"
+
+
 async def test_no_second_signal_while_one_is_open_and_the_chain_goes_on_after_it():
     bench, engine, candles = await opened()
     first = (await bench.signals.all())[0].signal
