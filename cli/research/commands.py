@@ -176,7 +176,25 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 _REQUEST = frozenset(
-    ["strategy", "exchange", "symbol", "out", "candles", "timeframe", "from_", "to", "set_", "on_opposite", "max_age", "cash", "fraction", "fee_bps", "spread_bps", "slippage_bps", "config"]
+    [
+        "strategy",
+        "exchange",
+        "symbol",
+        "out",
+        "candles",
+        "timeframe",
+        "from_",
+        "to",
+        "set_",
+        "on_opposite",
+        "max_age",
+        "cash",
+        "fraction",
+        "fee_bps",
+        "spread_bps",
+        "slippage_bps",
+        "config",
+    ]
 )
 
 

@@ -21,7 +21,12 @@ from shared.domain.signals import Signal
 SignalEvent = SignalOpened | SignalProgressed | SignalClosed
 OutboxEvent = SignalOpened | SignalProgressed | SignalClosed | AlertRaised | MacroBiasUpdated | SystemEvent
 # Reports that answer one another are told in one order: what ends a condition never overtakes what began it.
-_ANSWERS: Final = {"seeing": "blind", "clock_right": "clock_skew"}
+_ANSWERS: Final = {
+    "seeing": "blind",
+    "clock_right": "clock_skew",
+    "macro_input_back": "macro_input_missing",
+    "macro_pairs_back": "macro_pairs_missing",
+}
 
 
 class OutboxState(StrEnum):

@@ -162,7 +162,11 @@ class OutboxBook:
         free = min(self._in_flight_max - len(in_flight), self._in_flight_max if room is None else room)
         if free <= 0:
             return []
-        most_urgent = min(in_flight.values(), default=Priority.INFORMATION)
+        self._refresh(chat)
+        queue = self._queues[chat]
+        # An exit that waits for its own entry to arrive is as urgent as one that is on its way.
+        urgent = (queue.priority_of(subject, priority) for subject, priority in in_flight.items())
+        most_urgent = min(urgent, default=Priority.INFORMATION)
         quiet = self._rules.quiet_until_ms(chat, now_ms) is not None
         chosen: list[Waiting] = []
         for item in self._candidates(chat, now_ms):
@@ -219,12 +223,17 @@ class OutboxBook:
 
     def _waiting(self, chat: str) -> Iterator[Waiting]:
         """What is not on its way, the most urgent first."""
-        queue, in_flight = self._queues[chat], self._in_flight[chat]
+        self._refresh(chat)
+        in_flight = self._in_flight[chat]
+        return (item for item in self._queues[chat].items if item.subject not in in_flight)
+
+    def _refresh(self, chat: str) -> None:
+        """Make the groups anew whose rows changed."""
+        queue = self._queues[chat]
         for subject in queue.touched:
             rows = self._rows.get(chat, {}).get(subject, {})
             queue.replace(subject, self._group(chat, subject, rows) if rows else None)
         queue.touched.clear()
-        return (item for item in queue.items if item.subject not in in_flight)
 
     def _expiring(self, chat: str) -> list[Waiting]:
         waiting = self._waiting(chat)

@@ -43,6 +43,11 @@ class WaitingQueue:
         """Whether rows wait that a digest has to tell again."""
         return bool(self._in_digest)
 
+    def priority_of(self, subject: str, on_its_way: Priority) -> Priority:
+        """The more urgent of what is on its way and what waits behind it."""
+        item = self._by_subject.get(subject)
+        return on_its_way if item is None else min(on_its_way, item.priority)
+
     def replace(self, subject: str, item: Waiting | None) -> None:
         """The subject's group is this one now; None: there is none any more."""
         former = self._by_subject.pop(subject, None)

@@ -298,6 +298,19 @@ def test_an_exit_that_waits_for_another_attempt_lets_no_entry_pass_at_first_but_
     assert [group.priority for group in book.ready([CHAT], 0)] == [Priority.ENTRY]
 
 
+def test_an_exit_behind_its_own_entry_is_not_overtaken_by_entries_of_others():
+    book = book_of(opened("A"))
+    [entry] = book.ready([CHAT], 0)
+    book.start(entry, 0)
+    book.put([ended("A"), opened("B")])
+    assert book.ready([CHAT], 0) == []
+
+    book.drop(entry.rows[0])
+    book.finish(entry)
+
+    assert [group.priority for group in book.ready([CHAT], 0)] == [Priority.EXIT]
+
+
 def test_what_joins_a_gathering_does_not_make_it_longer():
     early, late = opened("A", not_before_ms=500), opened("A", not_before_ms=900)
     late = msgspec.structs.replace(late, event=SignalClosed(signal=closed(a_signal("A"))))
