@@ -66,8 +66,7 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             if opened and chats:
-                channels = await channels_among(opened[0], addresses(chats), context.log)
-                notifier.chats.settle_exit_replies(channels)
+                tasks.create_task(_settle_exit_replies(context, opened[0], notifier))
             for subscription in SUBSCRIPTIONS:
                 consumer = consume(
                     context.bus,
@@ -88,6 +87,12 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
         await messenger.close()
         if opened:
             await close_bot(opened[0])
+
+
+async def _settle_exit_replies(context: ServiceContext[NotifierSettings], bot: Bot, notifier: Notifier) -> None:
+    """Beside everything else: a Telegram that is away must not keep events waiting."""
+    chats = addresses(notifier.chats.profiles)
+    notifier.chats.settle_exit_replies(await channels_among(bot, chats, context.log))
 
 
 def chart_look(settings: NotifierSettings) -> ChartLook:

@@ -58,12 +58,15 @@ class UnknownTimeframeError(MalformedError):
 
 
 def parse(text: str, bot_name: str) -> Command | None:
-    """The command a message holds; None where it holds none, or one for another bot of the group."""
+    """The command a message holds; None where it holds none, or one for another bot of the group.
+
+    bot_name: empty while it is not known; then every command is taken.
+    """
     words = text.split()
     if not words or not words[0].startswith("/") or len(words[0]) == 1:
         return None
     name, _, addressed = words[0][1:].partition("@")
-    if addressed and addressed.lower() != bot_name.lower():
+    if addressed and bot_name and addressed.lower() != bot_name.lower():
         return None
     return Command(name=name.lower()[:_WORD_MAX], arguments=tuple(word[:_WORD_MAX] for word in words[1:]))
 
