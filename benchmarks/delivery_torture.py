@@ -46,7 +46,7 @@ def table(plan: Plan, report: Report) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--factor", type=float, default=30)
-    parser.add_argument("--seconds", type=float, default=90)
+    parser.add_argument("--seconds", type=float, default=90, help="over which events come")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of events")
     options = parser.parse_args()
