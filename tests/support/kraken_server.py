@@ -9,6 +9,7 @@ Written from the venue's documentation and the recorded answer in rest/, without
 
 import contextlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -157,6 +158,13 @@ def _row(bar: Bar) -> list[object]:
     return [at // 1000, *texts, f"{volume:.8f}", 7]
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away in the middle of an answer is no fault of the server."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextlib.contextmanager
 def running_kraken(
     markets: dict[str, Market], *, now_ms: Callable[[], int] | None = None, daily: dict[str, object] | None = None
@@ -179,7 +187,7 @@ def running_kraken(
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     kraken.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
