@@ -13,6 +13,7 @@ from services.aggregator.correcting import Corrector
 from services.aggregator.recovery import Recovery
 from services.aggregator.repair import Repairer
 from services.aggregator.state import State
+from services.aggregator.symbol_watch import SymbolWatch
 from shared.bus.port import Bus, Delivery
 from shared.domain.errors import InvalidValueError
 from shared.domain.timeframe import MINUTE_MS, minute_ms
@@ -21,6 +22,7 @@ from shared.exchanges.venue import VenueRest
 from shared.runtime.crash import crash_point
 from shared.store.port import Store
 
+SYMBOL_BUDGET_MS: Final = 60_000
 SUBSCRIPTION: Final = "aggregator--raw-tick-data-bybit"
 
 
@@ -41,6 +43,7 @@ class Aggregator:
         fence: int | None = None,
         subscription: str = SUBSCRIPTION,
         audit_limits: AuditLimits | None = None,
+        symbol_budget_ms: int = SYMBOL_BUDGET_MS,
     ) -> None:
         self._state = State(
             store=store, bus=bus, limits=limits, rest=rest or {}, fence=fence, subscription=subscription
@@ -50,6 +53,7 @@ class Aggregator:
         self._corrector = Corrector(self._state)
         self._recovery = Recovery(self._state)
         self._repairer = Repairer(self._state)
+        self._symbols = SymbolWatch(self._state, budget_ms=symbol_budget_ms)
         self._auditor = Auditor(self._state, audit_limits or AuditLimits())
         self._append_lock = asyncio.Lock()
         self._recovered = False
@@ -120,6 +124,10 @@ class Aggregator:
         """One round of comparing closed candles with the venues' klines; what differs is late until `close_minutes`."""
         await self._auditor.audit()
 
+    async def look_at_symbols(self) -> None:
+        """Tell which symbols stopped being seen, and which are seen again."""
+        await self._symbols.look()
+
     @property
     def repair_is_wanted(self) -> bool:
         """Whether a symbol waits for klines before it goes on."""
@@ -158,6 +166,7 @@ class Aggregator:
             "open_minutes": sum(series.open_minutes() for series in state.builder.series.values()),
             "holes": sum(len(series.holes) for series in state.builder.series.values()),
             "last_close_ms": state.last_close_ms,
+            "blind_symbols": [key.symbol for key in self._symbols.blind] or None,
             "verified": self._auditor.verified,
             "differing": self._auditor.differing,
             **state.counters,

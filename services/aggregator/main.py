@@ -78,6 +78,7 @@ class _Active:
             fence=term.fence,
             subscription=venues[0].subscription,
             audit_limits=settings.audit_limits(),
+            symbol_budget_ms=settings.symbol_freshness_ms,
         )
 
     async def run(self) -> None:
@@ -181,9 +182,10 @@ class _Active:
 
     async def _watch_feed(self) -> None:
         while not await wait_or_stop(self._over, _LOOK_SECONDS):
-            for feed in self._feeds.values():
+            looks = [*(feed.look for feed in self._feeds.values()), self._aggregator.look_at_symbols]
+            for look in looks:
                 try:
-                    await feed.look()
+                    await look()
                 except TransientError as error:
                     self._context.log.warning("feed_will_be_told_again", error=str(error))
 

@@ -6,6 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from services.aggregator.core.audit_plan import AuditLimits
 from services.aggregator.core.limits import Limits
+from services.aggregator.handlers import SYMBOL_BUDGET_MS
 from shared.domain.timeframe import MINUTE_MS
 from shared.exchanges.venue import BINANCE_SPOT, BYBIT_LINEAR
 from shared.runtime.settings import ServiceSettings
@@ -51,6 +52,11 @@ class Settings(ServiceSettings):
         30.0,
         validation_alias="FEED_FRESHNESS_SECONDS",
         description="Wall time without any batch from ingestion (its heartbeats come every second) until it is announced.",
+    )
+    symbol_freshness_ms: PositiveInt = Field(
+        SYMBOL_BUDGET_MS,
+        validation_alias="SYMBOL_FRESHNESS_MS",
+        description="Market time a symbol may lag behind its exchange until it is announced as blind.",
     )
     audit_every_seconds: PositiveFloat = Field(
         60.0, validation_alias="AUDIT_EVERY_SECONDS", description="Wall time between rounds of comparing with klines."
