@@ -18,7 +18,7 @@ from shared.domain.decisions import Action, Decision
 from shared.domain.events import CandlesClosed, SignalClosed, SignalOpened
 from shared.domain.signals import ExitReason, Signal, SignalExit, SignalStatus
 from shared.domain.slots import SignalRecord, Slot, SlotKey
-from shared.portfolio.signal_life import chain_hash, closed, exit_on_candle, needs_tape, reversal_exit
+from shared.portfolio.signal_life import best_of, chain_hash, closed, exit_on_candle, needs_tape, reversal_exit
 from shared.runtime.crash import crash_point
 
 Ending = tuple[SlotKey, SignalRecord, SignalExit | None]  # None: its row is closed already
@@ -156,9 +156,16 @@ class Lives:
 
     async def _end_on(self, signal: Signal, candle: Candle) -> SignalExit | None:
         prices = None
-        if needs_tape(signal, candle):
+        best = await self._best_before(signal, candle) if signal.trail_pct is not None else None
+        if needs_tape(signal, candle, best):
             prices = await self._ports.trade_prices(candle.exchange, candle.symbol, candle.open_time_ms)
-        return exit_on_candle(signal, candle, prices)
+        return exit_on_candle(signal, candle, prices, best_price=best)
+
+    async def _best_before(self, signal: Signal, candle: Candle) -> float | None:
+        """The best price between the entry and this candle, from the stored candles: a restart knows what was known."""
+        series = (signal.exchange, signal.symbol, self._state.base)
+        candles = await self._ports.candles.between(*series, signal.opened_at_ms, candle.open_time_ms)
+        return best_of(signal, candles)
 
     async def _reversal(
         self, active: ActiveStrategy, key: SlotKey, signal_id: str, decision: Decision, candle: Candle

@@ -61,6 +61,7 @@ def decide(
                 notes=outcome.notes + absent if absent else outcome.notes,
                 members=outcome.members,
                 sizing=outcome.sizing,
+                trail_pct=outcome.trail_pct,
                 holds=outcome.holds,
                 resets=outcome.resets,
             )
@@ -89,6 +90,7 @@ def shadow_of(first: Decision, outcome: Outcome, windows: Sequence[Windows], row
         components=outcome.components,
         members=outcome.members,
         sizing=outcome.sizing,
+        trail_pct=outcome.trail_pct,
         holds=outcome.holds,
         resets=outcome.resets,
     )

@@ -8,6 +8,7 @@ from shared.domain.decisions import Decision, Sizing
 from shared.domain.errors import InvalidValueError
 from shared.domain.identity import signal_id
 from shared.domain.signals import Signal, SignalStatus
+from shared.domain.timeframe import MINUTE_MS
 from shared.portfolio.sizing import risk_sizing
 
 
@@ -61,6 +62,9 @@ def opened_signal(
         prev_hash=prev_hash,
         score=decision.score,
         sizing=sizing_of(decision, open_risk_pct),
+        trail_pct=decision.trail_pct,
+        time_exit_ms=_time_exit_ms(decision),
+        time_exit_below_pct=_number(decision.parameters.get("time_exit_below_pct") or 0.0),
     )
 
 
@@ -80,6 +84,11 @@ def sizing_of(decision: Decision, open_risk_pct: float) -> Sizing | None:
         open_risk_pct_max=None if limit is None else _number(limit),
         quantity_decimals=None if decimals is None else int(_number(decimals)),
     )
+
+
+def _time_exit_ms(decision: Decision) -> int | None:
+    minutes = decision.parameters.get("time_exit_minutes")
+    return None if minutes is None else round(_number(minutes) * MINUTE_MS)
 
 
 def _number(value: object) -> float:

@@ -106,6 +106,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     notes:      what else is worth knowing, `not_enough_history 1w: 12 of 60 candles are missing` say.
     members:    of a manager, in their order.
     holds, resets: keys of alert rules that hold on this candle, and of those that let go of their latch.
+    trail_pct:  how far a stop follows the best price, percent of it; None for none.
     alerts:     keys of the alerts raised with it; `inputs` says which latches stood before and after.
     """
 
@@ -134,6 +135,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resets: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
     sizing: Sizing | None = None
+    trail_pct: float | None = None
 
     def __post_init__(self) -> None:
         if not is_name(self.strategy):  # the error's text is made only where there is one

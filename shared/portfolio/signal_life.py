@@ -1,11 +1,12 @@
 """The life of a signal from its entry to its one, final end. Pure: candles and, where needed, ordered trades in.
 
 On each 1m candle after the entry, oldest first: a gap through a level fills at the open; one level inside the candle fills
-at the level; both inside it: the tape decides, without a tape the stop (pessimistic); else, when the age is reached, the
-close (expired).
+at the level; both inside it: the tape decides, without a tape the stop (pessimistic); else, when the age is reached, or the
+time exit with too little gain, the close (expired). Where a stop trails, the best price of the candles before moves it first.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -24,32 +25,58 @@ _ENCODER: Final = msgspec.json.Encoder()
 _Level = tuple[ExitReason, float]
 
 
-def needs_tape(signal: Signal, candle: Candle) -> bool:
+def stop_in_force(signal: Signal, best_price: float | None = None) -> float | None:
+    """The stop, or the trailing one where that is nearer. best_price: the best of the candles between entry and this one."""
+    if signal.trail_pct is None or best_price is None:
+        return signal.stop_loss
+    long = signal.side is Direction.LONG
+    trailing = best_price * (1 - signal.trail_pct / 100 if long else 1 + signal.trail_pct / 100)
+    if signal.stop_loss is None:
+        return trailing
+    return max(signal.stop_loss, trailing) if long else min(signal.stop_loss, trailing)
+
+
+def best_of(signal: Signal, candles: Sequence[Candle]) -> float | None:
+    """The best price of the candles after the entry, for a trailing stop; None without any."""
+    after = [candle for candle in candles if candle.open_time_ms >= signal.opened_at_ms]
+    if not after:
+        return None
+    return max(c.high for c in after) if signal.side is Direction.LONG else min(c.low for c in after)
+
+
+def needs_tape(signal: Signal, candle: Candle, best_price: float | None = None) -> bool:
     """Whether both levels lie inside the candle, so that only its trades can tell which came first."""
-    if not _concerns(signal, candle) or _gap(signal, candle.open) is not None:
+    stop = stop_in_force(signal, best_price)
+    if not _concerns(signal, candle) or _gap(signal, candle.open, stop) is not None:
         return False
-    return len(_levels_inside(signal, candle)) > 1
+    return len(_levels_inside(signal, candle, stop)) > 1
 
 
 def exit_on_candle(
-    signal: Signal, candle: Candle, ordered_prices: npt.NDArray[np.float64] | None = None
+    signal: Signal,
+    candle: Candle,
+    ordered_prices: npt.NDArray[np.float64] | None = None,
+    *,
+    best_price: float | None = None,
 ) -> SignalExit | None:
     """The signal's end on this 1m candle; None when it lives on, or the candle lies before its entry.
 
     ordered_prices: the candle's trade prices in market order, wanted where `needs_tape`; without them (or when they touch
                     neither level) the stop is taken, as `pessimistic`.
+    best_price:     of the candles before this one, for a stop that trails (see stop_in_force).
     """
+    stop = stop_in_force(signal, best_price)
     if not _concerns(signal, candle):
         return None
-    gap = _gap(signal, candle.open)
+    gap = _gap(signal, candle.open, stop)
     if gap is not None:
         return _exit(signal, candle, gap, candle.open, Resolution.CANDLE)
-    inside = _levels_inside(signal, candle)
+    inside = _levels_inside(signal, candle, stop)
     if len(inside) == 1:
         return _exit(signal, candle, *inside[0], Resolution.CANDLE)
     if inside:
         return _exit_between(signal, candle, inside, ordered_prices)
-    if _expires(signal, candle):
+    if _expires(signal, candle) or _lingers(signal, candle):
         return _exit(signal, candle, ExitReason.EXPIRED, candle.close, Resolution.CANDLE)
     return None
 
@@ -83,19 +110,19 @@ def _concerns(signal: Signal, candle: Candle) -> bool:
     return signal.status is SignalStatus.OPEN and candle.open_time_ms >= signal.opened_at_ms
 
 
-def _gap(signal: Signal, open_price: float) -> ExitReason | None:
+def _gap(signal: Signal, open_price: float, stop: float | None) -> ExitReason | None:
     """The level that the candle's open already lies on or beyond."""
     sign = 1 if signal.side is Direction.LONG else -1
-    if signal.stop_loss is not None and (open_price - signal.stop_loss) * sign <= 0:
+    if stop is not None and (open_price - stop) * sign <= 0:
         return ExitReason.STOP_LOSS
     if signal.take_profit is not None and (open_price - signal.take_profit) * sign >= 0:
         return ExitReason.TAKE_PROFIT
     return None
 
 
-def _levels_inside(signal: Signal, candle: Candle) -> list[_Level]:
+def _levels_inside(signal: Signal, candle: Candle, stop: float | None) -> list[_Level]:
     """The levels the candle's range reaches, the stop first."""
-    levels = ((ExitReason.STOP_LOSS, signal.stop_loss), (ExitReason.TAKE_PROFIT, signal.take_profit))
+    levels = ((ExitReason.STOP_LOSS, stop), (ExitReason.TAKE_PROFIT, signal.take_profit))
     return [(reason, price) for reason, price in levels if price is not None and candle.low <= price <= candle.high]
 
 
@@ -117,6 +144,13 @@ def _expires(signal: Signal, candle: Candle) -> bool:
     if signal.max_age_candles is None:
         return False
     return candle.close_time_ms >= signal.opened_at_ms + signal.max_age_candles * signal.timeframe.duration_ms
+
+
+def _lingers(signal: Signal, candle: Candle) -> bool:
+    """Whether the time exit is due: long open, and with less gain than it asks for."""
+    if signal.time_exit_ms is None or candle.close_time_ms < signal.opened_at_ms + signal.time_exit_ms:
+        return False
+    return pnl_pct(signal.side, signal.entry_price, candle.close) < signal.time_exit_below_pct
 
 
 def _exit(signal: Signal, candle: Candle, reason: ExitReason, price: float, resolution: Resolution) -> SignalExit:

@@ -48,7 +48,7 @@ class WindowColumns(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A verdict on one window. trigger: the rule that fired, empty for `none`; levels in quote currency, entries only.
 
-    score and components: 0-100 and its parts. holds, resets: keys of alert rules that hold here, and of those that let go.
+    score and components: 0-100 and its parts. trail_pct: how far a stop follows the best price. holds, resets: keys of alert rules that hold here, and of those that let go.
     """
 
     action: Action
@@ -61,6 +61,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     notes: tuple[str, ...] = ()
     members: tuple[MemberVerdict, ...] = ()
     sizing: Sizing | None = None
+    trail_pct: float | None = None
     holds: tuple[str, ...] = ()
     resets: tuple[str, ...] = ()
 

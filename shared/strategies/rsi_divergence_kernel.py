@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Final
 
 from shared.indicators.compiled import kernel
-from shared.indicators.kernels.averages import sma
+from shared.indicators.kernels.averages import SEED_AVERAGE, ema, sma
 from shared.indicators.kernels.levels import is_swing
 from shared.indicators.kernels.momentum import wilder_rsi
+from shared.indicators.kernels.volatility import ATR_WILDER, atr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,19 @@ VOLUME_MEAN: Final = 2
 # Per side: price and RSI of the earlier and of the later swing; NaN where no pair was confirmed at this candle.
 BULLISH: Final = 3
 BEARISH: Final = 7
-FIGURES: Final = 11
+# For the checks of exhaustion and levels: RSI(7), EMA(20) of volume, ATR(14) in quote currency; then whether both last
+# candles have a long lower wick at nearly the same low, and mirrored (1 or 0).
+RSI_SHORT: Final = 11
+VOLUME_EMA: Final = 12
+ATR: Final = 13
+DOUBLE_WICK_LOW: Final = 14
+DOUBLE_WICK_HIGH: Final = 15
+FIGURES: Final = 16
+_SHORT_PERIOD: Final = 7
+_VOLUME_EMA: Final = 20
+_ATR_PERIOD: Final = 14
+_WICK_SHARE: Final = 0.6
+_WICK_APART: Final = 0.001
 
 
 @kernel("void(float64[::1], float64[::1], int64, int64, float64, float64[::1])")
@@ -41,11 +54,27 @@ def swing_pair(
             return
 
 
+@kernel("float64(float64[::1], float64[::1], float64[::1], float64[::1], float64)")
+def double_wick(
+    open_price: "FloatArray", high: "FloatArray", low: "FloatArray", close: "FloatArray", sign: float
+) -> float:
+    """1 where both last candles have a wick of more than 60 % of their range, ends within 0.1 %; sign 1: lower wicks."""
+    last = close.shape[0] - 1
+    for i in range(last - 1, last + 1):
+        span = high[i] - low[i]
+        wick = min(open_price[i], close[i]) - low[i] if sign > 0.0 else high[i] - max(open_price[i], close[i])
+        if not wick > _WICK_SHARE * span:
+            return 0.0
+    ends = low if sign > 0.0 else high
+    return 1.0 if abs(ends[last] / ends[last - 1] - 1.0) <= _WICK_APART else 0.0
+
+
 @kernel(
-    "void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1],"
+    "void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1],"
     " int64, int64, int64, int64, float64[:, ::1], float64[:, ::1], float64[:, ::1])"
 )
 def rsi_divergence_figures(
+    open_price: "FloatArray",
     high: "FloatArray",
     low: "FloatArray",
     close: "FloatArray",
@@ -58,9 +87,9 @@ def rsi_divergence_figures(
     volume_mean: "FloatArray",
     out: "FloatArray",
 ) -> None:
-    """Row by row: RSI, volume and its mean at the last candle, and the swing pairs of both sides.
+    """Row by row: RSI, volume and its mean at the last candle, the swing pairs of both sides, and what exhaustion asks for.
 
-    high..volume: shape (n, length). rsi, volume_mean: scratch of the same shape. out: shape (n, FIGURES).
+    open_price..volume: shape (n, length). rsi, volume_mean: scratch of the same shape. out: shape (n, FIGURES).
     """
     last = close.shape[1] - 1
     for row in range(close.shape[0]):
@@ -73,3 +102,11 @@ def rsi_divergence_figures(
         out[row, VOLUME_MEAN] = volume_mean[row, volume_window - 1]
         swing_pair(low[row], rsi[row], swing_bars, swing_distance_max, 1.0, out[row, BULLISH : BULLISH + 4])
         swing_pair(high[row], rsi[row], swing_bars, swing_distance_max, -1.0, out[row, BEARISH : BEARISH + 4])
+        wilder_rsi(close[row], _SHORT_PERIOD, volume_mean[row])
+        out[row, RSI_SHORT] = volume_mean[row, last]
+        ema(volume[row], _VOLUME_EMA, SEED_AVERAGE, volume_mean[row])
+        out[row, VOLUME_EMA] = volume_mean[row, last]
+        atr(high[row], low[row], close[row], _ATR_PERIOD, ATR_WILDER, volume_mean[row])
+        out[row, ATR] = volume_mean[row, last]
+        out[row, DOUBLE_WICK_LOW] = double_wick(open_price[row], high[row], low[row], close[row], 1.0)
+        out[row, DOUBLE_WICK_HIGH] = double_wick(open_price[row], high[row], low[row], close[row], -1.0)

@@ -10,7 +10,15 @@ from shared.domain.errors import InvalidValueError
 from shared.domain.identity import signal_id
 from shared.domain.signals import ExitReason, Resolution, Signal, SignalStatus
 from shared.domain.timeframe import MINUTE_MS, Timeframe
-from shared.portfolio.signal_life import chain_hash, closed, exit_on_candle, needs_tape, pnl_pct, reversal_exit
+from shared.portfolio.signal_life import (
+    chain_hash,
+    closed,
+    exit_on_candle,
+    needs_tape,
+    pnl_pct,
+    reversal_exit,
+    stop_in_force,
+)
 from shared.strategies.levels import percent_levels
 from tests.support.engine_market import START_MS, VENUE, a_candle
 
@@ -148,3 +156,37 @@ def test_a_close_is_final_and_the_chain_names_it():
     assert exit_on_candle(final, bar(100, 200, 1, 100)) is None
     assert chain_hash(final) == chain_hash(closed(a_signal(), end))
     assert chain_hash(final) != chain_hash(replace(final, prev_hash="x"))
+
+
+@pytest.mark.parametrize(
+    ("side", "best", "stop"),
+    [
+        ("LONG", None, 99.3),
+        ("LONG", 99.7, 99.3),
+        ("LONG", 102.0, 101.49),
+        ("SHORT", 98.0, 98.49),
+        ("SHORT", 99.9, 100.3995),
+    ],
+)
+def test_a_trailing_stop_follows_the_best_price_and_never_goes_back(side, best, stop):
+    signal = a_trailing(side)
+    assert stop_in_force(signal, best) == pytest.approx(stop)
+    level = stop_in_force(signal, best)
+    here = a_candle(signal.opened_at_ms, level, open=level, high=level, low=level)
+    assert exit_on_candle(signal, here, best_price=best).reason is ExitReason.STOP_LOSS
+
+
+@pytest.mark.parametrize(
+    ("minutes", "close", "ends"), [(58, 100.2, False), (59, 100.2, True), (59, 100.4, False), (70, 99.9, True)]
+)
+def test_a_time_exit_ends_what_lingers_without_gain(minutes, close, ends):
+    signal = replace(a_trailing("LONG"), trail_pct=None, time_exit_ms=3_600_000, time_exit_below_pct=0.4)
+    end = exit_on_candle(signal, a_candle(signal.opened_at_ms + minutes * 60_000, close))
+    assert (end is not None) == ends
+    assert end is None or (end.reason, end.price) == (ExitReason.EXPIRED, close)
+
+
+def a_trailing(side):
+    stop, target = (99.3, 110.0) if side == "LONG" else (100.7, 90.0)
+    given = a_signal(Direction(side), entry_price=100.0, take_profit=target, stop_loss=stop, max_age_candles=None)
+    return replace(given, trail_pct=0.5)

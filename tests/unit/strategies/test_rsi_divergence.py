@@ -132,11 +132,11 @@ def test_an_unknown_strategy_is_refused():
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 def test_the_cached_code_of_a_kernel_is_keyed_by_the_sources_of_all_it_calls():
     from shared.indicators.compiled import _FILES
-    from shared.indicators.kernels import averages, levels, momentum
+    from shared.indicators.kernels import averages, levels, momentum, volatility
     from shared.strategies import rsi_divergence_kernel
 
     files = _FILES["shared.strategies.rsi_divergence_kernel.rsi_divergence_figures"]
-    assert files == {module.__file__ for module in (rsi_divergence_kernel, averages, levels, momentum)}
+    assert files == {module.__file__ for module in (rsi_divergence_kernel, averages, levels, momentum, volatility)}
     cache = rsi_divergence_kernel.rsi_divergence_figures._cache
     assert cache._index_key((), _Codegen())[-1] == cache._sources
 
@@ -144,3 +144,47 @@ def test_the_cached_code_of_a_kernel_is_keyed_by_the_sources_of_all_it_calls():
 class _Codegen:
     def magic_tuple(self):
         return ()
+
+
+def tired(*, volume_last=0.1, wick=True):
+    """A fall whose last two candles have long lower wicks at the same low, on little volume: all three signs."""
+    columns = columns_of(FALLING, [1.0] * 119 + [volume_last])
+    open_, high, low = columns.open, columns.high, columns.low
+    open_[0, :], high[0, :], low[0, :] = (
+        columns.close + 0.05,
+        columns.close + 0.1,
+        columns.close - 0.1,
+    )
+    if wick:
+        low[0, -2:] = columns.close[0, -1] - 5.0
+    return columns
+
+
+@pytest.mark.parametrize(
+    ("least", "volume_last", "wick", "signs", "enters"),
+    [
+        (2, 0.1, True, 3, True),
+        (2, 0.1, False, 2, True),
+        (3, 0.1, False, 2, False),
+        (2, 3.0, False, 1, False),
+        (0, 3.0, False, None, True),
+    ],
+)
+def test_exhaustion_asks_for_so_many_signs(least, volume_last, wick, signs, enters):
+    [outcome] = verdicts(tired(volume_last=volume_last, wick=wick), exhaustion_min=least, volume_factor=0)
+    by_name = {condition.name: condition for condition in outcome.conditions}
+    assert (by_name["exhaustion_low"].value if "exhaustion_low" in by_name else None) == signs
+    assert (outcome.action is Action.ENTER_LONG) == enters
+    assert 0 <= outcome.score <= 100
+    assert sum(outcome.components.values()) == pytest.approx(outcome.score)
+
+
+def test_levels_by_atr_and_a_trailing_distance_within_its_bounds():
+    columns = columns_of(FALLING, SPIKE, spread=0.5)
+    [outcome] = verdicts(columns, levels="atr", trailing=True)
+    reach = 1.5  # each true range: from the close before down to this low, 1 + 0.5
+    assert (outcome.take_profit, outcome.stop_loss) == (81.0 + 2 * reach, 81.0 - reach)
+    assert outcome.trail_pct == pytest.approx(50 * reach / 81.0)
+    [calm] = verdicts(columns_of([200.0 - i / 1000 for i in range(120)], SPIKE), trailing=True)
+    assert calm.trail_pct == 0.3
+    assert verdicts(columns)[0].trail_pct is None
