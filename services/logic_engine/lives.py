@@ -76,7 +76,7 @@ class Lives:
     async def _open(self, opening: Sequence[tuple[SlotKey, ActiveStrategy, Decision]]) -> None:
         if not opening:
             return
-        signals = await self._signals(opening)
+        signals = [self._signal(key, active, decision) for key, active, decision in opening]
         claims: list[tuple[SlotKey, Slot]] = []
         claimed_before: list[str] = []
         for (key, _, _), signal in zip(opening, signals, strict=True):
@@ -94,34 +94,14 @@ class Lives:
         await self._ports.announce([SignalOpened(signal=known[item.signal_id].signal) for item in signals])
         crash_point("logic_engine.published")
 
-    async def _signals(self, opening: Sequence[tuple[SlotKey, ActiveStrategy, Decision]]) -> list[Signal]:
-        """The signals to open, each knowing what the strategy's open ones, and those before it here, risk."""
-        limited = {active.name for _, active, decision in opening if decision.parameters.get("open_risk_pct_max")}
-        risks = await self._open_risks(limited) if limited else {}
-        signals = []
-        for key, active, decision in opening:
-            closes = self._state.tables[active.timeframe].closes((decision.exchange, decision.symbol))
-            signal = opened_signal(
-                decision,
-                active,
-                prev_hash=self._state.slots[key].chain_hash,
-                price_decimals=decimals_seen([*closes, decision.reference_price]),
-                open_risk_pct=risks.get(active.name, 0.0),
-            )
-            if active.name in risks:
-                risks[active.name] += _risk_pct(signal)
-            signals.append(signal)
-        return signals
-
-    async def _open_risks(self, names: set[str]) -> dict[str, float]:
-        held = [slot.signal_id for key, slot in self._state.slots.items() if key.strategy in names and slot.signal_id]
-        await self._state.load_records(held)
-        risks = dict.fromkeys(sorted(names), 0.0)
-        for signal_id in held:
-            record = self._state.records.get(signal_id)
-            if record is not None and record.signal.status is SignalStatus.OPEN:
-                risks[record.signal.strategy] += _risk_pct(record.signal)
-        return risks
+    def _signal(self, key: SlotKey, active: ActiveStrategy, decision: Decision) -> Signal:
+        closes = self._state.tables[active.timeframe].closes((decision.exchange, decision.symbol))
+        return opened_signal(
+            decision,
+            active,
+            prev_hash=self._state.slots[key].chain_hash,
+            price_decimals=decimals_seen([*closes, decision.reference_price]),
+        )
 
     async def _close(self, endings: Sequence[Ending]) -> None:
         if not endings:
@@ -176,7 +156,3 @@ class Lives:
         record = self._state.records.get(signal_id)
         end = reversal_exit(record.signal, candle, decision.action) if record else None
         return [(key, record, end)] if record and end else []
-
-
-def _risk_pct(signal: Signal) -> float:
-    return (signal.sizing.risk_pct or 0.0) if signal.sizing is not None else 0.0

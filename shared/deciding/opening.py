@@ -28,13 +28,8 @@ def opened_signal_id(decision: Decision) -> str | None:
     )
 
 
-def opened_signal(
-    decision: Decision, active: ActiveStrategy, *, prev_hash: str, price_decimals: int, open_risk_pct: float = 0.0
-) -> Signal:
-    """Version 1 of the signal: entry at the candle's close. The same Decision always gives the same signal.
-
-    open_risk_pct: what the strategy's other open signals risk.
-    """
+def opened_signal(decision: Decision, active: ActiveStrategy, *, prev_hash: str, price_decimals: int) -> Signal:
+    """Version 1 of the signal: entry at the candle's close. The same Decision always gives the same signal."""
     side, name = decision.action.side, opened_signal_id(decision)
     if side is None or name is None:
         place = f"{decision.exchange} {decision.symbol} {decision.open_time_ms}"
@@ -61,15 +56,19 @@ def opened_signal(
         window_digest=decision.windows[0].digest,
         prev_hash=prev_hash,
         score=decision.score,
-        sizing=sizing_of(decision, open_risk_pct),
+        sizing=sizing_of(decision),
         trail_pct=decision.trail_pct,
         time_exit_ms=_time_exit_ms(decision),
         time_exit_below_pct=_number(decision.parameters.get("time_exit_below_pct") or 0.0),
     )
 
 
-def sizing_of(decision: Decision, open_risk_pct: float) -> Sizing | None:
-    """The Decision's own sizing, else what its stop may cost by its parameters `equity` and `risk_pct`; None without."""
+def sizing_of(decision: Decision) -> Sizing | None:
+    """The Decision's own sizing, else what its stop may cost by its parameters `equity` and `risk_pct`; None without.
+
+    It knows nothing of other open signals: those of other symbols may be handled before or after, and a signal must be the same
+    either way. `open_risk_pct_max` is stated with it, for whoever takes the position.
+    """
     own, stop = decision.parameters, decision.stop_loss
     if decision.sizing is not None or own.get("risk_pct") is None or own.get("equity") is None or stop is None:
         return decision.sizing
@@ -80,7 +79,6 @@ def sizing_of(decision: Decision, open_risk_pct: float) -> Sizing | None:
         risk_pct=risk_pct if remembered is None else min(risk_pct, _number(remembered)),
         entry=decision.reference_price,
         stop=stop,
-        open_risk_pct=None if limit is None else open_risk_pct,
         open_risk_pct_max=None if limit is None else _number(limit),
         quantity_decimals=None if decimals is None else int(_number(decimals)),
     )

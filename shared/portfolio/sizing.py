@@ -21,7 +21,7 @@ def risk_sizing(
     """Such that the stop costs risk_pct of equity, within what open risk leaves, and at most the whole equity.
 
     10,000 at 0.5 % with a stop 0.7 % away gives a notional of 7,142.86. The risk stated is that of the size taken.
-    open_risk_pct: of the strategy's open signals; None where it is not limited. quantity_decimals: rounds down.
+    open_risk_pct: of the strategy's open signals, where the caller knows them; None leaves the limit to others. quantity_decimals: rounds down.
     """
     distance = abs(entry - stop) / entry
     allowed = risk_pct
