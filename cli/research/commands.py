@@ -235,6 +235,66 @@ def parity(
     raise typer.Exit(run(from_text=from_, to_text=to, config_file=config, publish=publish))
 
 
+def fetch_candles(
+    venue: Annotated[str, typer.Option(help="ccxt's name of it: binance, bybit, kraken, ...")],
+    symbol: Annotated[str, typer.Option(help="ccxt's (BTC/USDT) or the venue's own (BTCUSDT).")],
+    from_: Annotated[str, typer.Option("--from", help="Not before (UTC).")],
+    to: To = "",
+    timeframe: Annotated[str, typer.Option(help="Of the candles.")] = "1m",
+    out: Annotated[Path | None, typer.Option(help=".csv or .parquet; without it the store.")] = None,
+    exchange: Annotated[str, typer.Option(help="Our name of venue and market, for the store: binance-spot.")] = "",
+    rest_url: Annotated[str, typer.Option(help="Another address of the venue (a proxy, a test).")] = "",
+    page_size: Annotated[int, typer.Option(help="Candles per request.", min=1)] = 1_000,
+) -> None:
+    """Candles of any venue that ccxt knows, into the store or a file: goes on where it ended, lists what is absent."""
+    from cli.research.backtest import timeframe_of
+    from cli.research.fetch import FetchRequest, run_fetch
+    from cli.research.sources import span_of
+
+    if out is None and not exchange:
+        raise PermanentError("--exchange must say under which name the store keeps them, or --out name a file")
+    request = FetchRequest(
+        venue=venue,
+        exchange=exchange or venue,
+        symbol=symbol,
+        timeframe=timeframe_of(timeframe),
+        span=span_of(from_, to),
+        out=out,
+        rest_url=rest_url,
+        page_size=page_size,
+    )
+    run_fetch(request)
+
+
+def export(
+    kind: Annotated[str, typer.Argument(help="signals, decisions, trades (the tape's) or candles.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    file_format: Annotated[str, typer.Option("--format", help="csv, parquet or jsonl.")] = "csv",
+    from_: From = "",
+    to: To = "",
+    timeframe: Annotated[str, typer.Option(help="Of candles.")] = "1m",
+    config: ConfigFile = CONFIG,
+) -> None:
+    """What the store holds of the configured markets and strategies, as a file."""
+    from cli.research.backtest import timeframe_of
+    from cli.research.export import ExportRequest, run_export
+    from cli.research.sources import span_of
+    from shared.runtime.config import load_config
+
+    found = load_config(config)
+    markets = [(name, one) for name, followed in found.venues.items() for one in followed.symbols]
+    request = ExportRequest(
+        kind=kind,
+        file_format=file_format,
+        out=out,
+        span=span_of(from_, to),
+        timeframe=timeframe_of(timeframe),
+        markets=tuple(markets),
+        strategies=tuple((item.name, item.timeframe) for item in found.strategies),
+    )
+    run_export(request)
+
+
 def register(app: typer.Typer) -> None:
     """Add them."""
     app.command("backtest")(backtest)
@@ -242,6 +302,8 @@ def register(app: typer.Typer) -> None:
     app.command("walk-forward")(walk_forward)
     app.command("significance")(significance)
     app.command("parity")(parity)
+    app.command("fetch-candles")(fetch_candles)
+    app.command("export")(export)
 
 
 def _kernels() -> None:

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from cli.replay.command import make_folder
 from cli.research.backtest import BacktestRequest, chosen, load, recipe_of
@@ -72,14 +71,12 @@ def run_walk_forward(request: BacktestRequest, search: Search, plan: Plan) -> Wa
         ],
     }
     (request.out / "walk_forward.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
-    table = Table("fold from", "chosen", "Sharpe in training", "out of sample", "trades", "return %")
+    print(f"{'fold from':>18}{'sharpe trained':>16}{'out of sample':>16}{'trades':>8}{'return %':>10}")
     for fold in walked.folds:
         promised = "" if fold.in_sample is None else f"{fold.in_sample.sharpe:.2f}"
         text = " ".join(f"{name}={value}" for name, value in (fold.parameters or {}).items()) or "nothing"
-        out = fold.out_of_sample
-        begin = utc_text(int(own.open_time_ms[fold.test[0]]))
-        table.add_row(begin, text, promised, f"{out.sharpe:.2f}", str(out.trades), f"{out.return_pct:.2f}")
-    Console().print(table)
+        out, begin = fold.out_of_sample, utc_text(int(own.open_time_ms[fold.test[0]]))
+        print(f"{begin:>18}{promised:>16}{out.sharpe:>16.2f}{out.trades:>8}{out.return_pct:>10.2f}   {text}")
     _say(f"out of sample, {len(runs)} sets", walked.out_of_sample)
     return walked
 
@@ -153,11 +150,11 @@ def _write_csv(file: Path, found: Sequence[Candidate], names: Sequence[str]) -> 
 
 
 def _show(found: Sequence[Candidate], title: str) -> None:
-    table = Table("parameters", *_COLUMNS, title=title)
+    print(title)
+    print("".join(f"{name:>18}" for name in _COLUMNS))
     for one in found:
         text = " ".join(f"{name}={value}" for name, value in one.parameters.items())
-        table.add_row(text, *(f"{getattr(one.measures, name):.2f}" for name in _COLUMNS))
-    Console().print(table)
+        print("".join(f"{getattr(one.measures, name):>18,.2f}" for name in _COLUMNS) + f"   {text}")
 
 
 def _say(what: str, measures: Measures) -> None:

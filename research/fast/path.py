@@ -74,7 +74,8 @@ class FastPath:
         p = strategy.own
         high, low, close = (np.ascontiguousarray(own.values[row]) for row in (1, 2, 3))
         n, first = len(close), strategy.needs[0].length - 1
-        strength = self._kept(("adx", p.adx_period), lambda: _adx(high, low, close, p.adx_period))
+        period = p.adx_period if p.adx_min > 0 else 0  # an ADX is never below 0: none is needed then
+        strength = self._kept(("adx", period), lambda: _adx(high, low, close, period) if period else np.zeros(n))
         names = ("volatility_candles", "volatility_mode", "target_daily_volatility", "scale_min", "scale_max")
         key = ("scale", *(getattr(p, name) for name in names))
         scale = self._kept(key, lambda: _scales(strategy, close))
@@ -187,6 +188,11 @@ def _scales(strategy: MacdAdx, close: FloatArray) -> FloatArray:
     deviation = rows.std(axis=1, ddof=1)
     squares = (rows**2).mean(axis=1)
     by_day = deviation * math.sqrt(strategy.candles_per_day)
-    scales = [strategy.scale(day, square) for day, square in zip(by_day.tolist(), squares.tolist(), strict=True)]
-    found[count:] = scales
+    own = strategy.own
+    with np.errstate(divide="ignore", invalid="ignore"):  # no movement at all: no scale, as below
+        raw = own.target_daily_volatility / by_day
+        if own.volatility_mode == "inverse_var":
+            raw = own.target_daily_volatility**2 / (squares * strategy.candles_per_day)
+    moving = (by_day > 0) & np.isfinite(by_day)
+    found[count:] = np.where(moving, np.minimum(np.maximum(raw, own.scale_min), own.scale_max), 0.0)
     return found
