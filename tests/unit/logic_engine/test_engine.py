@@ -255,7 +255,9 @@ async def test_versions_that_arrive_while_it_runs_bind_as_after_a_restart():
     for restarted in (False, True):
         bench = Bench()
         engine = bench.engine()
-        await bench.run(engine, [closed(candle) for candle in candles[:ENTRY]])  # the pair's versions are read meanwhile
+        await bench.run(
+            engine, [closed(candle) for candle in candles[:ENTRY]]
+        )  # the pair's versions are read meanwhile
         for version in (bias, kept, late, kept):
             await engine.handle_bias([MacroBiasUpdated(bias=version)])
         engine = bench.engine() if restarted else engine
