@@ -6,6 +6,12 @@ import msgspec
 import pytest
 
 from services.notifier.core.languages import LANGUAGES, Words
+from services.notifier.core.roles import Role
+from shared.domain.bias import Direction
+from shared.domain.decisions import Action
+from shared.domain.events import Severity
+from shared.domain.regime import Regime
+from shared.domain.signals import ExitReason, Resolution
 
 ENGLISH = msgspec.structs.asdict(LANGUAGES["en"])
 # A language may know more or fewer of these: what it lacks is shown as it is.
@@ -42,3 +48,16 @@ def test_no_language_leaves_a_text_empty_or_breaks_the_markup(code):
 def test_a_language_is_found_by_its_file_alone():
     assert set(LANGUAGES) >= {"en", "vi"}
     assert all(isinstance(words, Words) and words.code == code for code, words in LANGUAGES.items())
+
+
+@pytest.mark.parametrize("code", sorted(LANGUAGES))
+def test_every_value_a_message_can_carry_has_its_words(code):
+    words = LANGUAGES[code]
+
+    assert {reason.value for reason in ExitReason} <= words.exit_reason.keys()
+    assert {resolution.value for resolution in Resolution} <= words.resolution.keys()
+    assert {direction.value for direction in Direction} <= words.side.keys() & words.macro_side.keys()
+    assert {severity.value for severity in Severity} <= words.severity.keys()
+    assert {action.value for action in Action} <= words.why_action.keys()
+    assert {regime.value for regime in Regime} <= words.macro_regime.keys()
+    assert {role.key for role in Role} <= words.role.keys()
