@@ -21,7 +21,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     hole_timeout_ms: int = 10_000
     correction_horizon_ms: int = 48 * 60 * MINUTE_MS
     future_max_ms: int = 60 * MINUTE_MS
-    backfill_candles: int = 300
+    backfill_candles: int = 400
     repair_minutes_max: int = 7 * 24 * 60
     identity_minutes: int = 5
     close_chunk: int = 2_000
