@@ -15,7 +15,7 @@ from cli.supervisor.plan import mode_adapters
 from shared.runtime.settings import ServiceSettings
 from tests.end_to_end.platform import CHAT, Platform
 from tests.support.emulators import running_pubsub
-from tests.support.emulators_store import running_bigtable, running_redis
+from tests.support.emulators_store import ServerProcess, running_bigtable, running_redis
 from tests.support.simulator import RunningSimulator, running_simulator
 from tests.support.telegram_server import TOKEN, TelegramServerProcess
 
@@ -28,26 +28,40 @@ LATE_SYMBOL = "ADAUSDT"
 class Run:
     """Everything of one end-to-end run."""
 
-    def __init__(self, simulator: RunningSimulator, telegram: TelegramServerProcess, platform: Platform) -> None:
+    def __init__(
+        self,
+        simulator: RunningSimulator,
+        telegram: TelegramServerProcess,
+        platform: Platform,
+        servers: dict[str, ServerProcess],
+    ) -> None:
         self.simulator = simulator
         self.telegram = telegram
         self.platform = platform
+        self.servers = servers  # the emulators and Redis; none where all is embedded
 
 
 @pytest.fixture(params=["embedded", "emulators"])
-def adapters(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Which adapters every process of the test uses: chosen by the environment, as in production."""
+def adapters(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, ServerProcess]]:
+    """Which adapters every process of the test uses: chosen by the environment, as in production. The emulators by name."""
     with contextlib.ExitStack() as brokers:
-        variables = mode_adapters("demo")
+        variables, servers = mode_adapters("demo"), {}
         if request.param == "emulators":
             name = f"e2e-{uuid.uuid4().hex[:12]}"
             redis_dir = tmp_path / "redis"
             redis_dir.mkdir()
+            servers = {
+                "pubsub": brokers.enter_context(running_pubsub()),
+                "bigtable": brokers.enter_context(running_bigtable()),
+                "redis": brokers.enter_context(running_redis(redis_dir)),
+            }
             variables = {
                 **mode_adapters("emulators"),
-                "PUBSUB_EMULATOR_HOST": brokers.enter_context(running_pubsub()).address,
-                "BIGTABLE_EMULATOR_HOST": brokers.enter_context(running_bigtable()).address,
-                "REDIS_URL": f"redis://{brokers.enter_context(running_redis(redis_dir)).address}/0",
+                "PUBSUB_EMULATOR_HOST": servers["pubsub"].address,
+                "BIGTABLE_EMULATOR_HOST": servers["bigtable"].address,
+                "REDIS_URL": f"redis://{servers['redis'].address}/0",
                 "GOOGLE_CLOUD_PROJECT": name,
                 "PUBSUB_PROJECT_ID": name,
             }
@@ -55,11 +69,11 @@ def adapters(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
             monkeypatch.setenv(variable, value)
         if request.param == "emulators":
             assert asyncio.run(create_all(ServiceSettings()))
-        yield request.param
+        yield servers
 
 
 @pytest.fixture
-def run(adapters: str, tmp_path: Path) -> Iterator[Run]:
+def run(adapters: dict[str, ServerProcess], tmp_path: Path) -> Iterator[Run]:
     """Simulator and Telegram server run; the services are started by the test and ended here."""
     now_ms = time.time_ns() // 1_000_000
     clock = {"origin_wall_ms": now_ms, "origin_market_ms": now_ms}
@@ -89,7 +103,7 @@ def run(adapters: str, tmp_path: Path) -> Iterator[Run]:
             },
         )
         try:
-            yield Run(simulator, telegram, platform)
+            yield Run(simulator, telegram, platform, adapters)
         finally:
             platform.stop_all()
 

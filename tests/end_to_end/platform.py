@@ -41,6 +41,7 @@ class Platform:
         self.folder = folder
         self.symbols = symbols
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._older: dict[str, subprocess.Popen[bytes]] = {}
         self._config = folder / "tracker.yaml"
         self._config.write_text(
             yaml.safe_dump(
@@ -58,6 +59,7 @@ class Platform:
             "TRACKER_CONFIG": str(self._config),
             "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", str(ROOT / KERNEL_CACHE_DIR)),
             "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",
             **environment,
         }
 
@@ -71,6 +73,22 @@ class Platform:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", f"services.{name}.main"], cwd=ROOT, env=environment, stdout=log, stderr=log
             )
+
+    def start_beside(self, name: str, *, environment: dict[str, str]) -> None:
+        """Start a second process of the service; the first one is now the older."""
+        self._older[name] = self._processes[name]
+        self.start(name, environment=environment)
+
+    async def end_older(self, name: str, timeout_s: float) -> int:
+        """SIGTERM to the older process; its exit code."""
+        older = self._older.pop(name)
+        older.terminate()
+        try:
+            return await asyncio.to_thread(older.wait, timeout_s)
+        except subprocess.TimeoutExpired:
+            older.send_signal(signal.SIGABRT)  # it writes where each of its threads stands
+            older.wait()
+            raise AssertionError(f"{name} did not end in {timeout_s:g} s\n{self.log_tail(name, 120)}") from None
 
     def pid(self, name: str) -> int:
         """Of the process started last under that name."""
@@ -101,6 +119,9 @@ class Platform:
     def stop_all(self) -> dict[str, int]:
         """SIGTERM in the order of the flow; exit codes by service. Fails where one needs more than ten seconds."""
         codes = {}
+        for older in self._older.values():  # only where a test failed between the two
+            older.kill()
+            older.wait()
         for name in SERVICES:
             process = self._processes.get(name)
             if process is None:

@@ -132,6 +132,7 @@ async def test_kills_at_every_point_lose_nothing_and_double_nothing(run: Run):
     assert any(candle.revision > 1 for candle in candles[LATE_SYMBOL])
 
 
+@pytest.mark.parametrize("adapters", ["embedded"], indirect=True)
 @pytest.mark.parametrize("variable", ["TELEGRAM_BOT_TOKEN"])
 async def test_a_wrong_token_ends_the_notifier_with_one_line_that_names_it(run: Run, variable: str):
     run.platform.start("notifier", environment={variable: "123456:wrong-token-wrong-token-wrong"})
