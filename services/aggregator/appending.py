@@ -85,7 +85,7 @@ class Appender:
         rows = {"trade_id": piece.trade_id.tolist(), "traded_at_ms": piece.traded_at_ms.tolist()}
         rows |= {"price": piece.price.tolist(), "quantity_units": piece.quantity_units.tolist()}
         await self._state.bus.refuse(
-            self._state.subscription, msgspec.json.encode(rows), {"symbol": piece.symbol}, reason
+            self._state.subscription_of(piece.exchange), msgspec.json.encode(rows), {"symbol": piece.symbol}, reason
         )
         self._state.counters["refused"] += 1
         self._state.log.warning("trades_refused", reason=reason)

@@ -24,7 +24,7 @@ async def report(state: State, conflict: Conflict) -> None:
         f"trade_id={conflict.trade_id}; counts {conflict.winner}; refused {conflict.loser})"
     )
     data = msgspec.json.encode({"trade_id": conflict.trade_id, **conflict.loser})
-    await state.bus.refuse(state.subscription, data, {"symbol": key.symbol}, reason)
+    await state.bus.refuse(state.subscription_of(key.exchange), data, {"symbol": key.symbol}, reason)
     await state.announce_system("trade_conflict", key, version=minute_ms, text=reason)
     await state.tape.mark_reported(*key, minute_ms, identity)
     state.counters["conflicts"] += 1

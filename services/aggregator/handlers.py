@@ -42,11 +42,18 @@ class Aggregator:
         rest: Mapping[str, VenueRest] | None = None,
         fence: int | None = None,
         subscription: str = SUBSCRIPTION,
+        subscriptions: Mapping[str, str] | None = None,
         audit_limits: AuditLimits | None = None,
         symbol_budget_ms: int = SYMBOL_BUDGET_MS,
     ) -> None:
         self._state = State(
-            store=store, bus=bus, limits=limits, rest=rest or {}, fence=fence, subscription=subscription
+            store=store,
+            bus=bus,
+            limits=limits,
+            rest=rest or {},
+            fence=fence,
+            subscription=subscription,
+            subscriptions=subscriptions or {},
         )
         self._appender = Appender(self._state)
         self._closer = Closer(self._state)

@@ -76,7 +76,7 @@ class _Active:
             limits=settings.limits(),
             rest=rest,
             fence=term.fence,
-            subscription=venues[0].subscription,
+            subscriptions={venue.rules.exchange: venue.subscription for venue in venues},
             audit_limits=settings.audit_limits(),
             symbol_budget_ms=settings.symbol_freshness_ms,
         )

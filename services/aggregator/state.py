@@ -42,13 +42,14 @@ class State:
         rest: Mapping[str, VenueRest],
         fence: int | None,
         subscription: str,
+        subscriptions: Mapping[str, str],
     ) -> None:
         self.store = store
         self.bus = bus
         self.limits = limits
         self.rest = rest
         self.fence = fence
-        self.subscription = subscription  # whose dead letters refused trades become
+        self._subscription, self._subscriptions = subscription, subscriptions
         self.tape = TapeStore(store)
         self.batches = BatchStore(store)
         self.pending = PendingStore(store)
@@ -60,6 +61,10 @@ class State:
         self.marks_lock = asyncio.Lock()
         self.counters = {"batches": 0, "closed": 0, "corrected": 0, "partial": 0, "conflicts": 0, "refused": 0}
         self.reset()
+
+    def subscription_of(self, exchange: str) -> str:
+        """Whose dead letters the exchange's refused trades become."""
+        return self._subscriptions.get(exchange, self._subscription)
 
     def reset(self) -> None:
         """Forget everything that can be read again."""
