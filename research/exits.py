@@ -21,6 +21,8 @@ def exit_after(signal: Signal, history: History) -> SignalExit | None:
         return next((end for end in ends if end is not None), None)
     last = _expiry_index(signal, history)
     values = history.series[history.base].values
+    if signal.stop_loss is None and signal.take_profit is None:
+        index = last + 1  # nothing to reach: only its age can end it
     while index <= last:
         stop = min(index + _LOOK, last + 1)
         reached = np.flatnonzero(_reached(signal, values[1, index:stop], values[2, index:stop]))

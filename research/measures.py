@@ -72,9 +72,8 @@ def cut(trades: Trades, close: FloatArray, account: Account, begin: int, end: in
     prices[late, 1], rows[late, 4] = close[end - 1], kernels.REASON_REVERSED
     part = np.ascontiguousarray(close[begin:end])
     returns, gains = np.empty(end - begin), np.empty(len(rows))
-    held_by = np.empty(end - begin, dtype=np.int64)
     fraction = np.ascontiguousarray(trades.fraction[begin:end])
     costs = account.costs
     fee, worse = costs.fee_bps / 1e4, (costs.spread_bps / 2 + costs.slippage_bps) / 1e4
-    kernels.account(part, rows, prices, fraction, len(rows), fee, worse, returns, gains, held_by)
-    return Cut(returns=returns, gains=gains, held=int((held_by >= 0).sum()))
+    kernels.account(part, rows, prices, fraction, len(rows), fee, worse, returns, gains)
+    return Cut(returns=returns, gains=gains, held=int((rows[:, 2] - rows[:, 0]).sum()))

@@ -90,8 +90,9 @@ def run_trades(
 
 def candidate_of(parameters: dict[str, Any], trades: Trades, timeframe: Timeframe, first: int) -> Candidate:
     """Measured from the first candle with a whole window on."""
-    held = int((trades.held_by >= 0).sum())
-    return Candidate(parameters=parameters, measures=measured(trades.returns[first:], trades.gains, held, timeframe))
+    return Candidate(
+        parameters=parameters, measures=measured(trades.returns[first:], trades.gains, trades.held, timeframe)
+    )
 
 
 def best_first(candidates: Sequence[Candidate], trades_min: int) -> list[Candidate]:

@@ -89,7 +89,6 @@ def made_trades(close, opened, closed):
         fraction=np.ones(len(close)),
         returns=np.zeros(len(close)),
         gains=np.zeros(len(opened)),
-        held_by=np.full(len(close), -1),
     )
 
 
