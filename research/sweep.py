@@ -11,12 +11,10 @@ from research.fast.path import FastPath, Trades
 from research.history import History
 from research.measures import Measures, measured
 from research.portfolio import Account
-from shared.deciding.active import ActiveStrategy, active_strategy
+from research.recipe import Recipe
 from shared.domain.checks import require
 from shared.domain.errors import InvalidValueError
 from shared.domain.timeframe import Timeframe
-
-Parameters = Mapping[str, Any]
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,28 +22,6 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     parameters: dict[str, Any]
     measures: Measures
-
-
-class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """How each candidate is built, but for what is varied."""
-
-    name: str
-    kind: str
-    timeframe: Timeframe
-    parameters: dict[str, Any]
-    max_age_candles: int | None
-    on_opposite: Any
-
-    def active(self, varied: Parameters) -> ActiveStrategy:
-        """The strategy with these parameters; raises InvalidValueError where they break one of its rules."""
-        return active_strategy(
-            self.name,
-            self.timeframe,
-            {**self.parameters, **varied},
-            kind=self.kind,
-            max_age_candles=self.max_age_candles,
-            on_opposite=self.on_opposite,
-        )
 
 
 def grid_of(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

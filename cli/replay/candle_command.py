@@ -9,9 +9,10 @@ from typing import Any
 
 import structlog
 
+from cli.folders import make_folder
 from cli.replay.biases import load_biases
 from cli.replay.candle_reader import CandleFile, closes, read_candles
-from cli.replay.command import chosen_strategies, chosen_timeframes, make_folder
+from cli.replay.command import chosen_strategies, chosen_timeframes
 from cli.replay.driver import Pipeline
 from cli.replay.outputs import Outputs, peak_rss_mb
 from shared.deciding.active import ActiveStrategy

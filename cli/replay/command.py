@@ -12,6 +12,7 @@ import structlog
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cli.folders import make_folder
 from cli.replay.batches import BatchMaker
 from cli.replay.biases import load_biases
 from cli.replay.driver import Pipeline
@@ -104,17 +105,6 @@ def chosen_timeframes(text: str) -> tuple[Timeframe, ...]:
     except ValueError as error:
         known = ", ".join(timeframe.value for timeframe in Timeframe)
         raise PermanentError(f"--timeframes must be a list of {known}, was {text!r}") from error
-
-
-def make_folder(out: Path) -> None:
-    """Make the folder, writable; raises PermanentError."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise PermanentError(f"--out cannot be written: {error.strerror} ({out})") from error
 
 
 async def _replay(

@@ -6,15 +6,15 @@ from typing import Any
 
 import msgspec
 
+from cli.folders import make_folder
 from cli.replay.biases import load_biases
-from cli.replay.command import make_folder
 from cli.research.sources import Source, from_file, from_store, span_of, utc_text
 from research.alerts import HORIZONS, alert_study
 from research.backtest import Backtest, run_backtest
 from research.history import history_of
 from research.outputs import signal_lines, write_results
 from research.portfolio import Account
-from research.sweep import Recipe
+from research.recipe import Recipe
 from shared.deciding.active import ActiveStrategy
 from shared.domain.checks import check_name
 from shared.domain.errors import PermanentError

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from cli.replay.command import make_folder
+from cli.folders import make_folder
 from cli.research.backtest import BacktestRequest, chosen, load, recipe_of
 from cli.research.sources import utc_text
 from research.fast.path import FastPath, Trades

@@ -8,8 +8,9 @@ from research.fast.path import FastPath, Trades
 from research.history import history_of
 from research.measures import sharpe_of
 from research.portfolio import Account, Costs
+from research.recipe import Recipe
 from research.significance import significance
-from research.sweep import Recipe, buildable, grid_of, run_trades, some_of
+from research.sweep import buildable, grid_of, run_trades, some_of
 from research.walk_forward import Plan, spans, walk_forward
 from shared.domain.errors import InvalidValueError
 from shared.domain.timeframe import Timeframe
