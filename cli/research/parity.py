@@ -52,6 +52,6 @@ def drift_event(found: Parity, from_ms: int, to_ms: int, at_ms: int) -> SystemEv
     if found.first is not None:
         text += f"; first difference: {found.first.text}"
     severity = Severity.ERROR if found.differences else Severity.INFO
-    return SystemEvent(
-        kind="drift", subject=f"parity#{from_ms}#{to_ms}", version=at_ms, severity=severity, text=text, at_ms=at_ms
-    )
+    kind = "drift" if found.differences else "no_drift"
+    subject = f"parity#{from_ms}#{to_ms}"
+    return SystemEvent(kind=kind, subject=subject, version=at_ms, severity=severity, text=text, at_ms=at_ms)

@@ -82,6 +82,7 @@ WORDS: Final = Words(
         "clock_skew": "clock is wrong",
         "clock_right": "clock is right again",
         "drift": "decisions differ",
+        "no_drift": "decisions checked",
         "dead_letter": "dead letter",
         "risk_blocked": "risk blocked",
         "macro_input_missing": "macro input missing",

@@ -82,6 +82,7 @@ WORDS: Final = Words(
         "clock_skew": "đồng hồ sai",
         "clock_right": "đồng hồ đã đúng",
         "drift": "quyết định khác nhau",
+        "no_drift": "đã kiểm tra quyết định",
         "dead_letter": "thông điệp hỏng",
         "risk_blocked": "bị chặn do rủi ro",
         "macro_input_missing": "thiếu dữ liệu vĩ mô",
