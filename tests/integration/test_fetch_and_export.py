@@ -127,6 +127,16 @@ def test_the_store_gets_candles_with_roll_ups_and_gives_them_back(venue, tmp_pat
         hours_kept = [int(row["open_time_ms"]) for row in csv.DictReader(file)]
     assert len(hours_kept) == 8  # the two that the halt cuts are not whole
 
+    file = tmp_path / "BTCUSDT_1m.csv"
+    assert fetch(venue, "--out", file) == 0
+    market = ("--exchange", "binance-spot", "--symbol", "BTCUSDT", "--timeframe", "5m", "--config", config)
+    span = ("--from", "2023-03-24T08:00", "--to", "2023-03-24T18:00")
+    for source, where in (("stored", ()), ("file", ("--candles", file))):
+        assert cst("backtest", "--strategy", "donchian", *market, *span, *where, "--out", tmp_path / source) == 0
+    for name in ("decisions.csv", "trades.csv", "equity.csv", "signals.jsonl"):
+        assert (tmp_path / "stored" / name).read_bytes() == (tmp_path / "file" / name).read_bytes(), name
+    assert len((tmp_path / "file" / "decisions.csv").read_text(encoding="utf-8").splitlines()) == 2
+
     table = tmp_path / "candles.parquet"
     assert cst("export", "candles", "--format", "parquet", "--out", table, "--config", config) == 0
     assert cst("export", "signals", "--out", tmp_path / "signals.csv", "--config", config) == 0
