@@ -112,6 +112,8 @@ class Watch:
             "queue": ingestion.get("queue", 0),
             "watermark_age_ms": aggregator.get("watermark_age_ms"),
             "undecided_ms": max(0, closed_ms),
+            "closed": aggregator.get("closed", 0),
+            "partial": aggregator.get("partial", 0),
             "decisions": engine.get("decisions", 0),
             "cpu": {name: round(process.cpu_percent()) for name, process in self._processes.items()},
         }
