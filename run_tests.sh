@@ -25,5 +25,11 @@ step "configuration, YAML, shell"
 "$bin/cst" config check
 "$bin/yamllint" --strict config infra
 "$bin/shellcheck" start_services.sh run_tests.sh locks/update.sh .ci/run
-step "tests"
-"$bin/python" -m pytest "$@"
+if (( $# )); then
+  step "tests: $*"
+  exec "$bin/python" -m pytest "$@"
+fi
+step "tests of parts, on two cores"
+"$bin/python" -m pytest -n 2 --dist loadfile tests/unit tests/property tests/simulation tests/contract
+step "tests of processes, one after the other"
+"$bin/python" -m pytest tests/integration tests/end_to_end
