@@ -85,8 +85,9 @@ class NotifierBench:
         )
         self.notifier = self.restart()
 
-    def restart(self) -> Notifier:
-        owner = f"test/{uuid.uuid4().hex}"
+    def restart(self, instance: str = "test") -> Notifier:
+        """A new notifier on the same store: a later process, or one of another instance, which waits for the lease."""
+        owner = f"{instance}/{uuid.uuid4().hex}"
         self.messenger = TelegramMessenger(self.bot, on_moved=NotifierState(self.store).keep_moved)
         self.charts = ChartService(store=self.store, cache=self.cache, pool=self.pool, log=self.log)
         self.notifier = Notifier(
