@@ -16,6 +16,7 @@ class SenderLimits(msgspec.Struct, frozen=True, kw_only=True):
     progress_pause_ms:  at most one progress edit of a message in so long.
     system_pause_ms:    at most one message about one kind of system event in so long; what comes meanwhile joins the next.
     alert_gather_ms:    how long alerts of a pair wait for one another.
+    picture_owed_ms:    how long after its text a picture that a kill prevented still joins its message; 0: never.
     rates:              the messenger's limits; None where it has none.
     """
 
@@ -28,4 +29,5 @@ class SenderLimits(msgspec.Struct, frozen=True, kw_only=True):
     progress_pause_ms: int = 300_000
     system_pause_ms: int = 300_000
     alert_gather_ms: int = 500
+    picture_owed_ms: int = 24 * 3_600_000
     rates: RateLimits | None = None

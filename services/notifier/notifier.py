@@ -9,6 +9,7 @@ import msgspec
 from services.notifier.charts import ChartService, ChartUnavailableError
 from services.notifier.chats import Chats
 from services.notifier.core.chats import ChatProfile
+from services.notifier.core.living_message import stage_of
 from services.notifier.core.macro_texts import bias_caption, told_biases
 from services.notifier.core.outbox import Group
 from services.notifier.core.texts import chart_caption
@@ -23,7 +24,7 @@ from services.notifier.messengers.port import (
     RefusedError,
     RetryLaterError,
 )
-from services.notifier.pictures import Picture, stage_of
+from services.notifier.pictures import Picture
 from services.notifier.sender import Sender
 from services.notifier.state import NotifierState
 from shared.bus.port import Bus, Delivery
@@ -145,12 +146,11 @@ class Notifier:
         return True
 
     async def _picture_after_text(self, chat: str, signal: Signal, message_id: int) -> None:
+        key = (chat, signal.signal_id, stage_of(closed=signal.exit is not None))
         if self._messenger.draws_charts:
-            self._in_hand(
-                (chat, signal.signal_id, stage_of(signal.exit is not None)), self._show_chart(chat, signal, message_id)
-            )
+            self._in_hand(key, self._show_chart(chat, signal, message_id))
         elif self.chats.profile(chat).pictures:
-            self._in_hand((chat, signal.signal_id, stage_of(signal.exit is not None)), self._join_picture(chat, signal))
+            self._in_hand(key, self._join_picture(chat, signal))
 
     async def _join_picture(self, chat: str, signal: Signal) -> None:
         """The picture of the message itself: drawn beside, put in when the chat's budget has room."""
@@ -166,7 +166,7 @@ class Notifier:
         except Exception:  # noqa: BLE001 - a picture must not stop what follows
             self._log.exception("chart_failed", chat=chat, signal_id=signal.signal_id)
             return
-        stage = stage_of(signal.exit is not None)
+        stage = stage_of(closed=signal.exit is not None)
         self._sender.offer_picture(Picture(chat=chat, signal_id=signal.signal_id, stage=stage, content=content))
 
     async def _macro_picture(self, group: Group, message_id: int) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from services.notifier.chats import Chats
 from services.notifier.composing import record_post
 from services.notifier.core.book import OutboxBook
+from services.notifier.core.living_message import stage_of
 from services.notifier.core.outbox import Group
 from services.notifier.limits import SenderLimits
 from services.notifier.messengers.port import (
@@ -16,10 +17,12 @@ from services.notifier.messengers.port import (
     RefusedError,
     RetryLaterError,
 )
+from services.notifier.owed_pictures import OwedPictures
 from shared.domain.outbox import Priority
 from shared.runtime.clock import Clock
+from shared.runtime.crash import crash_point
 from shared.store.messages import MessageStore, message_write
-from shared.store.port import Store
+from shared.store.port import Outcome, Store
 
 _TRIES_MAX: Final = 3
 _RETRY_MS: Final = 5_000
@@ -48,7 +51,7 @@ class _PictureGroup(Group, frozen=True, kw_only=True):
 
 
 class Pictures:
-    """Waiting pictures, the newest of each message; a kill forgets them, and the Chart button shows them all the same."""
+    """Waiting pictures, the newest of each message; a kill forgets them, and the next sender finds what is owed."""
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Pictures:
         clock: Clock,
         limits: SenderLimits,
         log: Any,
+        owed: OwedPictures,
     ) -> None:
         self._store = store
         self._messages = MessageStore(store)
@@ -69,6 +73,7 @@ class Pictures:
         self._clock = clock
         self._limits = limits
         self._log = log
+        self._owed = owed
         self._waiting: dict[tuple[str, str], Picture] = {}
 
     @property
@@ -108,14 +113,20 @@ class Pictures:
         try:
             stored = await self._messages.get(picture.chat, picture.signal_id)
             record = stored.record
-            if record is None or picture.stage != stage_of(record.signal.exit is not None):
+            if record is None or picture.stage != stage_of(closed=record.signal.exit is not None):
+                return
+            if record.picture == picture.stage:  # it was offered twice
+                await self._owed.paid(picture.chat, picture.signal_id)
                 return
             try:
                 await self._messenger.set_picture(record_post(self._chats, record), picture.content, record.message_id)
             finally:
                 self._book.answered(picture.group, self._clock.wall_ms())
             shown = msgspec.structs.replace(record, picture=picture.stage)
-            await self._store.write([message_write(shown, expected_revision=stored.revision, fence=fence)])
+            crash_point("notifier.picture_set")
+            written = await self._store.write([message_write(shown, expected_revision=stored.revision, fence=fence)])
+            if written == [Outcome.WRITTEN]:
+                await self._owed.paid(picture.chat, picture.signal_id)
             log.info("picture_shown", stage=picture.stage, bytes=len(picture.content))
         except RetryLaterError as error:
             rates = self._limits.rates
@@ -126,6 +137,7 @@ class Pictures:
             self._again(picture, _RETRY_MS, str(error))
         except RefusedError as error:
             log.warning("picture_refused", reason=str(error))
+            await self._owed.paid(picture.chat, picture.signal_id)
         except Exception:  # the text is out; a picture must not stop what follows
             log.exception("picture_failed")
         finally:
@@ -137,8 +149,3 @@ class Pictures:
             return
         later = self._clock.wall_ms() + wait_ms
         self.offer(msgspec.structs.replace(picture, tries=picture.tries + 1, not_before_ms=later))
-
-
-def stage_of(closed: bool) -> str:  # noqa: FBT001 - reads as what it is
-    """Which picture a message carries."""
-    return "exit" if closed else "entry"

@@ -7,10 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from services.notifier.core import outbox as rules
-from services.notifier.core.living_message import Kind, SignalStep, recorded
+from services.notifier.core.living_message import Kind, SignalStep, owes_new_picture, recorded
 from services.notifier.core.outbox import Group
 from services.notifier.limits import SenderLimits
 from services.notifier.open_rows import OpenRows
+from services.notifier.owed_pictures import OwedPictures
 from shared.cache.port import Cache
 from shared.domain.errors import TransientError
 from shared.domain.events import MacroBiasUpdated, SignalProgressed
@@ -53,6 +54,7 @@ class Recorder:
         log: Any,
         show_signal: ShowSignal | None,
         show_bias: ShowBias | None = None,
+        owed: OwedPictures | None = None,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -62,6 +64,7 @@ class Recorder:
         self._log = log
         self._show_signal = show_signal
         self._show_bias = show_bias
+        self._owed = owed
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
 
     async def record(self, sent: Sent, fence: int) -> None:
@@ -72,6 +75,8 @@ class Recorder:
         if record is not None:
             # The message first: were the process killed between the two, the next attempt finds it and edits.
             writes.insert(0, message_write(record, expected_revision=sent.stored.revision, fence=fence))
+            if self._owed is not None and owes_new_picture(sent.stored.record, record):
+                writes = [*self._owed.mark(record, self._clock.wall_ms()), *writes]
         outcomes = await self._write_patiently(writes)
         if any(outcome is not Outcome.WRITTEN for outcome in outcomes):
             self._log.warning("recorded_by_another_sender", chat=sent.group.chat, subject=sent.group.subject)
@@ -112,7 +117,6 @@ class Recorder:
 
     async def _after_sending(self, record: MessageRecord, sent: Sent) -> None:
         await self._remember(record)
-        before = sent.stored.record
         self._log.info(
             "message_sent",
             action=sent.step.kind.value if sent.step else "",
@@ -121,10 +125,7 @@ class Recorder:
             message_id=record.message_id,
             repeats=record.repeats,
         )
-        already_ended = before is not None and before.signal.exit is not None
-        # A note changes no picture: one goes with the entry, one with the exit.
-        new_picture = before is None or (record.signal.exit is not None and not already_ended)
-        if self._show_signal is not None and new_picture:
+        if self._show_signal is not None and owes_new_picture(sent.stored.record, record):
             await self._show_signal(record.chat, record.signal, record.message_id)
 
     async def _remember(self, record: MessageRecord) -> None:

@@ -11,6 +11,7 @@ from services.notifier.delivery import Delivery, OnRefused
 from services.notifier.limits import SenderLimits
 from services.notifier.messengers.port import Messenger
 from services.notifier.open_rows import OpenRows
+from services.notifier.owed_pictures import OwedPictures
 from services.notifier.pictures import Picture, Pictures
 from services.notifier.recording import Recorder, ShowBias, ShowSignal
 from shared.cache.port import Cache
@@ -58,6 +59,10 @@ class Sender:
         self._rows = OpenRows(
             store, chats=chats.names, in_flight_max=limits.in_flight_per_chat, rules=chats, budget=self.budget
         )
+        self._show_signal = show_signal
+        self._owed = OwedPictures(store, chats, kept_ms=limits.picture_owed_ms)
+        # A console's pictures are messages of their own, which nothing records: they are not made up for.
+        self._joins_pictures = show_signal is not None and not messenger.draws_charts
         recorder = Recorder(
             store=store,
             cache=cache,
@@ -67,6 +72,7 @@ class Sender:
             log=log,
             show_signal=show_signal,
             show_bias=show_bias,
+            owed=self._owed if self._joins_pictures else None,
         )
         self._delivery = Delivery(
             store=store,
@@ -80,12 +86,20 @@ class Sender:
             on_refused=on_refused,
         )
         self._pictures = Pictures(
-            store=store, messenger=messenger, chats=chats, book=self._rows.book, clock=clock, limits=limits, log=log
+            store=store,
+            messenger=messenger,
+            chats=chats,
+            book=self._rows.book,
+            clock=clock,
+            limits=limits,
+            log=log,
+            owed=self._owed,
         )
         self._lease: Lease | None = None
         self._renew_at_ms = 0
         self._scan_at_ms = 0
         self._expire_at_ms = 0
+        self._owed_unread = True
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -142,6 +156,7 @@ class Sender:
         await self._end_expired()
         while await self._start_ready():
             pass
+        await self._make_up_for_pictures()
         self._start_pictures()
 
     async def _end_expired(self) -> None:
@@ -155,6 +170,15 @@ class Sender:
             for chat in {row.chat for row in expired}:
                 rows = [row for row in expired if row.chat == chat]
                 await self._delivery.end(rows, OutboxState.EXPIRED, self._lease.fence, reason=reason)
+
+    async def _make_up_for_pictures(self) -> None:
+        """Once per lease: what an earlier sender did not get to show is drawn again, after every text that may go."""
+        if self._owed_unread and self._joins_pictures and self._show_signal is not None:
+            due = await self._owed.due(self._clock.wall_ms())
+            self._owed_unread = False
+            for record in due:
+                self._log.info("picture_owed", chat=record.chat, signal_id=record.signal.signal_id)
+                await self._show_signal(record.chat, record.signal, record.message_id)
 
     def _start_pictures(self) -> None:
         if self._lease is not None:
@@ -173,6 +197,7 @@ class Sender:
         if before is None or before.fence != self._lease.fence:
             self._log.info("sender_active", fence=self._lease.fence)
             self._scan_at_ms = 0
+            self._owed_unread = True
         return True
 
     async def _start_ready(self) -> bool:

@@ -68,6 +68,11 @@ class NotifierSettings(ServiceSettings):
     alert_gather_ms: NonNegativeInt = Field(
         500, validation_alias="ALERT_GATHER_MS", description="How long alerts of a pair wait for one another."
     )
+    picture_owed_hours: NonNegativeFloat = Field(
+        24.0,
+        validation_alias="PICTURE_OWED_HOURS",
+        description="How long after its text a picture that a kill prevented still joins its message; 0: never.",
+    )
     rate_chat_per_second: PositiveInt = Field(1, validation_alias="RATE_CHAT_PER_SECOND")
     rate_group_per_minute: PositiveInt = Field(20, validation_alias="RATE_GROUP_PER_MINUTE")
     rate_global_per_second: PositiveInt = Field(30, validation_alias="RATE_GLOBAL_PER_SECOND")
@@ -89,6 +94,7 @@ class NotifierSettings(ServiceSettings):
             progress_pause_ms=self.progress_pause_ms,
             system_pause_ms=self.system_pause_ms,
             alert_gather_ms=self.alert_gather_ms,
+            picture_owed_ms=round(self.picture_owed_hours * 3_600_000),
             rates=RateLimits(
                 per_chat_per_second=self.rate_chat_per_second,
                 per_group_per_minute=self.rate_group_per_minute,

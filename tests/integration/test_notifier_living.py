@@ -8,6 +8,7 @@ import pytest
 from services.notifier.core.chats import ChatState, Digest
 from services.notifier.core.rates import RateLimits
 from services.notifier.limits import SenderLimits
+from services.notifier.owed_pictures import OwedPictures
 from shared.domain.bias import Direction, MacroBias
 from shared.domain.events import (
     AlertRaised,
@@ -20,7 +21,9 @@ from shared.domain.events import (
 )
 from shared.domain.outbox import OutboxState
 from shared.domain.timeframe import Timeframe
+from shared.store.messages import MessageStore
 from shared.store.outbox import OutboxStore
+from shared.store.port import prefix_range
 from tests.support.notifier import CHAT, LIMITS, a_profile, notifier_bench
 from tests.support.signals import FIRST_OPEN_MS, a_signal, closed
 from tests.support.telegram_server import FaultRule, TelegramServer
@@ -72,6 +75,54 @@ async def test_text_first_then_the_picture_joins_and_text_and_picture_follow_the
     assert message.history[0].photo is None, "the text leaves before anything is drawn"
     assert message.text.startswith("✅ EXIT LONG BTCUSDT")
     assert message.current.buttons() == [f"chart:{signal.signal_id}", f"why:{signal.signal_id}"]
+
+
+def die_before_the_picture_is_sent(bench, monkeypatch):
+    monkeypatch.setattr(bench.notifier._sender, "offer_picture", lambda _: None)
+
+
+def die_before_the_picture_is_recorded(bench, monkeypatch):
+    def killed(_):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr("services.notifier.pictures.crash_point", killed)
+
+
+@pytest.mark.parametrize("die", [die_before_the_picture_is_sent, die_before_the_picture_is_recorded])
+async def test_a_picture_that_a_kill_prevented_joins_after_the_restart_and_once(server, tmp_path, monkeypatch, die):
+    async with bench_of(server, tmp_path, pictures=True) as bench:
+        signal = await bench.a_stored_signal()
+        with monkeypatch.context() as killing:
+            die(bench, killing)
+            await bench.notifier.handle([SignalOpened(signal=signal)])
+            async with bench.running() as notifier:
+                await server.wait_until_async(lambda state: state.messages_of(CHAT))
+                await notifier.charts_done(20)
+        owed = OwedPictures(bench.store, bench.notifier.chats, kept_ms=60_000)
+        assert len(await owed.due(bench.clock.wall_ms())) == 1
+        for _ in range(2):
+            bench.restart()
+            async with bench.running() as notifier:
+                while notifier.status()["sending"] is False or await owed.due(bench.clock.wall_ms()):
+                    await asyncio.sleep(0.05)
+        record = (await MessageStore(bench.store).get(str(CHAT), signal.signal_id)).record
+        marks = await bench.store.scan("notifier-state", *prefix_range("picture"))
+
+    [message] = server.messages(CHAT)
+    assert [version.method for version in message.history] == ["sendMessage", "editMessageMedia"]
+    assert (message.photo is not None, record.picture, marks) == (True, "entry", [])
+
+
+async def test_a_picture_is_owed_no_longer_than_its_setting_says(server, tmp_path, monkeypatch):
+    async with bench_of(server, tmp_path, pictures=True) as bench:
+        signal = await bench.a_stored_signal()
+        die_before_the_picture_is_sent(bench, monkeypatch)
+        await tell(bench, SignalOpened(signal=signal))
+        now_ms = bench.clock.wall_ms()
+        assert await OwedPictures(bench.store, bench.notifier.chats, kept_ms=1_000).due(now_ms + 5_000) == []
+        assert await OwedPictures(bench.store, bench.notifier.chats, kept_ms=60_000).due(now_ms) == []
+
+    assert server.messages(CHAT)[0].photo is None
 
 
 async def test_an_exit_rings_by_a_reply_to_the_edited_message_once(server, tmp_path):

@@ -43,6 +43,17 @@ class SignalStep(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind in {Kind.NEW, Kind.NOTICE}
 
 
+def stage_of(*, closed: bool) -> str:
+    """Which picture a message carries."""
+    return "exit" if closed else "entry"
+
+
+def owes_new_picture(before: MessageRecord | None, after: MessageRecord) -> bool:
+    """A note changes no picture: one goes with the entry, one with the exit."""
+    already_ended = before is not None and before.signal.exit is not None
+    return before is None or (after.signal.exit is not None and not already_ended)
+
+
 def plan_signal_step(group: Group, record: MessageRecord | None, *, exit_reply: bool = False) -> SignalStep:
     """Fold the group's rows, and what the chat already shows, into one step. exit_reply: the chat wants a reply, too.
 
