@@ -39,6 +39,10 @@ class Answers:
         """Another picture in a message that was sent by `show`."""
         return await self._try(post.chat, lambda: self._messenger.set_picture(post, picture, message_id))
 
+    async def set_keyboard(self, post: Post, message_id: int) -> bool:
+        """Other buttons under a message."""
+        return await self._try(post.chat, lambda: self._messenger.set_keyboard(post, message_id))
+
     async def _try(self, chat: str, call: Any) -> bool:
         self._budget.take(chat, self._clock.wall_ms())
         try:

@@ -82,6 +82,10 @@ class Chats:
         """When it wants digests."""
         return self.profile(chat).digest
 
+    async def choices(self, signal_id: str) -> dict[str, int]:
+        """How many people took or skip the signal."""
+        return await self._state.choices(signal_id)
+
     async def refresh(self, now_ms: int) -> None:
         """Read what commands changed in another process (the webhook, another instance), if that is a while ago."""
         if self._read_at_ms is None or now_ms - self._read_at_ms >= _REFRESH_MS:

@@ -1,7 +1,9 @@
 """What a group of outbox rows says in its chat."""
 
+from collections.abc import Mapping
+
 from services.notifier.chats import Chats
-from services.notifier.core.callbacks import signal_keyboard
+from services.notifier.core.callbacks import NO_CHOICES, signal_keyboard
 from services.notifier.core.event_texts import alerts_text, digest_text, system_text
 from services.notifier.core.living_message import Kind, SignalStep
 from services.notifier.core.macro_texts import bias_text, told_biases
@@ -15,29 +17,44 @@ from shared.domain.signals import Signal
 
 
 def signal_post(
-    voice: Voice, chat: str, signal: Signal, *, notes: tuple[tuple[int, str], ...], repeats: int, has_picture: bool
+    voice: Voice,
+    chat: str,
+    signal: Signal,
+    *,
+    notes: tuple[tuple[int, str], ...],
+    repeats: int,
+    has_picture: bool,
+    choices: Mapping[str, int] = NO_CHOICES,
 ) -> Post:
-    """The living message as it reads now."""
+    """The living message as it reads now. choices: how many took or skip it, for its buttons."""
     return Post(
         chat=chat,
         text=signal_text(voice, signal, notes=notes, repeats=repeats),
         caption=signal_caption(voice, signal, notes=notes, repeats=repeats),
         signal=signal,
-        keyboard=signal_keyboard(voice.words, signal),
+        keyboard=signal_keyboard(voice.words, signal, choices),
         has_picture=has_picture,
     )
 
 
-def step_post(chats: Chats, chat: str, step: SignalStep) -> Post:
+def step_post(chats: Chats, chat: str, step: SignalStep, choices: Mapping[str, int] = NO_CHOICES) -> Post:
     """The message, or the reply that tells its exit."""
     voice = chats.voice(chat)
     if step.kind is Kind.NOTICE:
         text = exit_notice(voice, step.signal, repeats=step.repeats)
         return Post(chat=chat, text=text, signal=step.signal, reply_to=step.message_id)
-    return signal_post(voice, chat, step.signal, notes=step.notes, repeats=step.repeats, has_picture=step.has_picture)
+    return signal_post(
+        voice,
+        chat,
+        step.signal,
+        notes=step.notes,
+        repeats=step.repeats,
+        has_picture=step.has_picture,
+        choices=choices,
+    )
 
 
-def record_post(chats: Chats, record: MessageRecord) -> Post:
+def record_post(chats: Chats, record: MessageRecord, choices: Mapping[str, int] = NO_CHOICES) -> Post:
     """The message as it was recorded, for a picture that joins it."""
     return signal_post(
         chats.voice(record.chat),
@@ -46,6 +63,7 @@ def record_post(chats: Chats, record: MessageRecord) -> Post:
         notes=record.notes,
         repeats=record.repeats,
         has_picture=bool(record.picture),
+        choices=choices,
     )
 
 

@@ -76,7 +76,7 @@ class Delivery:
             step = plan_signal_step(group, stored.record, exit_reply=self._chats.exit_reply(group.chat))
             if await self._ends_untold(group, stored, fence) or await self._waits(group, step, stored, fence):
                 return
-        post = group_post(self._chats, group) if step is None else step_post(self._chats, group.chat, step)
+        post = group_post(self._chats, group) if step is None else await self._step_post(group.chat, step)
         try:
             try:
                 message_id, is_new = await self._send(post, step)
@@ -135,6 +135,12 @@ class Delivery:
         elif group.priority is Priority.INFORMATION and group.rows[0].signal is not None:
             self._rows.book.hold(group.chat, group.subject, now_ms + self._limits.progress_pause_ms)
 
+    async def _step_post(self, chat: str, step: SignalStep) -> Post:
+        """Nobody has chosen anything about a signal that is told for the first time."""
+        if step.message_id is None:
+            return step_post(self._chats, chat, step)
+        return step_post(self._chats, chat, step, await self._chats.choices(step.signal.signal_id))
+
     async def _send(self, post: Post, step: SignalStep | None) -> tuple[int, bool]:
         """Returns the message's id and whether it is a new one."""
         if step is None or step.message_id is None or step.kind is Kind.NOTICE:
@@ -151,7 +157,7 @@ class Delivery:
         """Unlike the edit it stands for, it can appear twice: then it says so."""
         self._rows.book.budget.take(chat, self._clock.wall_ms())
         self.counters["replied"] += 1
-        post = step_post(self._chats, chat, msgspec.structs.replace(step, repeats=step.tries_unknown))
+        post = await self._step_post(chat, msgspec.structs.replace(step, repeats=step.tries_unknown))
         try:
             return await self._messenger.send(msgspec.structs.replace(post, reply_to=message_id))
         except OutcomeUnknownError as error:

@@ -119,7 +119,8 @@ class Pictures:
                 await self._owed.paid(picture.chat, picture.signal_id)
                 return
             try:
-                await self._messenger.set_picture(record_post(self._chats, record), picture.content, record.message_id)
+                post = record_post(self._chats, record, await self._chats.choices(picture.signal_id))
+                await self._messenger.set_picture(post, picture.content, record.message_id)
             finally:
                 self._book.answered(picture.group, self._clock.wall_ms())
             shown = msgspec.structs.replace(record, picture=picture.stage)

@@ -9,7 +9,7 @@ from telegram.error import TelegramError
 from services.notifier.answers import Answers
 from services.notifier.charts import ChartService, ChartUnavailableError
 from services.notifier.commands import Commands
-from services.notifier.core.callbacks import Press, chart_keyboard, market_keyboard, press_of
+from services.notifier.core.callbacks import Press, chart_keyboard, market_keyboard, press_of, signal_keyboard
 from services.notifier.core.commands import MUTE_HOURS
 from services.notifier.core.roles import Role
 from services.notifier.core.texts import chart_caption
@@ -104,6 +104,16 @@ class Presses:
                 asked, f"{press.action} {signal.signal_id}", "done", before=before, after=press.action
             )
             await self._acknowledge(query_id, words.choice[press.action])
+            await self._show_choices(asked, signal)
+
+    async def _show_choices(self, asked: Asked, signal: Signal) -> None:
+        """In the buttons; later edits of the message read what was chosen from the store."""
+        if asked.message_id is None:
+            return
+        choices = await self._people.state.choices(signal.signal_id)
+        keyboard = signal_keyboard(self._people.voice(asked).words, signal, choices)
+        post = Post(chat=asked.chat, text="", signal=signal, keyboard=keyboard)
+        await self._answers.set_keyboard(post, asked.message_id)
 
     async def _signal(self, chat: str, signal_id: str) -> Signal | None:
         """As the chat was told it; a signal that was only a line of a digest, as it is stored."""

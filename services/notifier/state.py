@@ -1,5 +1,6 @@
 """What the notifier keeps besides outbox and messages: chats changed by commands, the bias told, choices, the audit."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -88,6 +89,11 @@ class NotifierState:
         if before != choice:
             await self._store.write([Write(table=TABLE, key=key, value=_LAYOUT + choice.encode())])
         return before
+
+    async def choices(self, signal_id: str) -> dict[str, int]:
+        """How many people chose what about a signal, each their last choice."""
+        rows = await self._store.scan(TABLE, *prefix_range("choice", signal_id))
+        return Counter(row.value[1:].decode() for row in rows)
 
     async def append_audit(self, entry: AuditEntry) -> None:
         """Add one line; what is there is never written again."""

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from shared.domain.bias import Direction, MacroBias
-from shared.domain.events import MacroBiasUpdated, SignalClosed, SignalOpened
+from shared.domain.events import MacroBiasUpdated, SignalClosed, SignalOpened, SignalProgressed
 from shared.domain.outbox import OutboxState
 from shared.domain.slots import Slot, SlotKey
 from shared.store.candles import CandleStore
@@ -196,6 +196,38 @@ async def test_the_buttons_of_a_signal_do_what_they_say_also_after_a_restart_and
     assert len(server.messages(CHAT)) == 2, "the pair is muted"
     commands = [entry.command for entry in await bench.notifier.state.audit() if entry.outcome == "done"]
     assert commands == [f"took {signal.signal_id}"] * 2 + [f"skip {signal.signal_id}", "mute BTCUSDT 4"]
+
+
+async def test_the_buttons_show_what_was_chosen_also_after_edits_a_restart_and_the_exit(server, bench):
+    signal = a_signal()
+    await bench.notifier.handle([SignalOpened(signal=signal)])
+    await bench.notifier.drain()
+    [message] = server.messages(CHAT)
+    async with bench.running(buttons=True):
+        await press(server, message, "took", TRADER)
+        await server.wait_until_async(lambda state: "✅ Took it" in labels(state.messages_of(CHAT)[0]))
+        await press(server, message, "took", ADMIN)
+        await press(server, message, "took", ADMIN)
+        await server.wait_until_async(lambda state: "✅ Took it · 2" in labels(state.messages_of(CHAT)[0]))
+        await press(server, message, "skip", TRADER)
+        await server.wait_until_async(lambda state: "✅ Skip" in labels(state.messages_of(CHAT)[0]))
+    bench.restart()
+    later = msgspec.structs.replace(signal, version=2)
+    await bench.notifier.handle([SignalProgressed(signal=later, note="a late trade")])
+    await bench.notifier.drain()
+    assert labels(server.messages(CHAT)[0])[2:4] == ["✅ Took it", "✅ Skip"]
+    ended = msgspec.structs.replace(closed(signal), version=3)
+    await bench.notifier.handle([SignalClosed(signal=ended)])
+    await bench.notifier.drain()
+
+    [message] = server.messages(CHAT)
+    assert message.text.startswith("✅ EXIT")
+    assert labels(message) == ["📊 Chart", "❓ Why", "✅ Took it", "✅ Skip"]
+
+
+def labels(message):
+    rows = message.current.reply_markup["inline_keyboard"]
+    return [button["text"] for row in rows for button in row]
 
 
 async def store_candles_of_now(bench, symbol):

@@ -1,6 +1,7 @@
 """Buttons: what fits into Telegram's 64 bytes and names what is asked for. Nothing is remembered: they survive restarts."""
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ _SIGNAL: Final = re.compile(r"(chart|why|took|skip|mute):([0-9a-f]{16})")
 _TIMEFRAME: Final = re.compile(r"tf:([0-9a-z]{2,3}):([0-9a-f]{16})")
 _MARKET: Final = re.compile(r"market:([0-9a-z]{2,3}):([^:#]+):([^:#]+)")
 _SYMBOL_SHOWN_MAX: Final = 16
+NO_CHOICES: Final[Mapping[str, int]] = {}
 
 
 class Button(msgspec.Struct, frozen=True):
@@ -42,18 +44,33 @@ def chart_callback(signal_id: str) -> str:
     return f"chart:{signal_id}"
 
 
-def signal_keyboard(words: Words, signal: Signal) -> Keyboard:
-    """Under a signal: Chart and Why; while it is open also Took it, Skip and Mute."""
+def signal_keyboard(words: Words, signal: Signal, choices: Mapping[str, int] = NO_CHOICES) -> Keyboard:
+    """Under a signal: Chart and Why; while it is open also Took it, Skip and Mute.
+
+    choices: how many people chose took or skip; once the signal has ended only what somebody chose stays.
+    """
     names = words.button
     first = (Button(names["chart"], chart_callback(signal.signal_id)), Button(names["why"], f"why:{signal.signal_id}"))
+    choosing = tuple(
+        Button(_choice_text(words, choice, choices.get(choice, 0)), f"{choice}:{signal.signal_id}")
+        for choice in ("took", "skip")
+        if signal.exit is None or choices.get(choice)
+    )
     if signal.exit is not None:
-        return (first,)
+        return (first, choosing) if choosing else (first,)
     symbol = signal.symbol if len(signal.symbol) <= _SYMBOL_SHOWN_MAX else signal.symbol[: _SYMBOL_SHOWN_MAX - 1] + "…"
     return (
         first,
-        (Button(names["took"], f"took:{signal.signal_id}"), Button(names["skip"], f"skip:{signal.signal_id}")),
+        choosing,
         (Button(names["mute"].format(symbol=symbol), f"mute:{signal.signal_id}"),),
     )
+
+
+def _choice_text(words: Words, choice: str, count: int) -> str:
+    if not count:
+        return words.button[choice]
+    chosen = words.button[f"{choice}_chosen"]
+    return chosen if count == 1 else f"{chosen} · {count}"
 
 
 def chart_keyboard(signal: Signal) -> Keyboard:

@@ -70,6 +70,10 @@ class ConsoleMessenger:
         """Never called: `draws_charts` is True, so that pictures are shown as files."""
         raise NotImplementedError
 
+    async def set_keyboard(self, post: Post, message_id: int) -> None:
+        """Never called: a console has no buttons to press."""
+        raise NotImplementedError
+
     async def close(self) -> None:
         """Nothing to release."""
 

@@ -73,5 +73,8 @@ class Messenger(Protocol):
     async def set_picture(self, post: Post, picture: bytes, message_id: int) -> None:
         """Put a PNG into a message, text or picture before, with the post's caption and buttons."""
 
+    async def set_keyboard(self, post: Post, message_id: int) -> None:
+        """Change the buttons alone, whatever the message says by now; those it has already are a success."""
+
     async def close(self) -> None:
         """Release connections."""

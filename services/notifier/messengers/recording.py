@@ -61,6 +61,10 @@ class RecordingMessenger:
         """Never called: a replay draws nothing."""
         raise NotImplementedError
 
+    async def set_keyboard(self, post: Post, message_id: int) -> None:
+        """Never called: a replay presses no button."""
+        raise NotImplementedError
+
     async def close(self) -> None:
         """Nothing to release."""
 

@@ -154,6 +154,13 @@ class TelegramMessenger:
             reply_markup=_markup(post.keyboard),
         )
 
+    async def set_keyboard(self, post: Post, message_id: int) -> None:
+        """The text stays as it is."""
+        markup = _markup(post.keyboard)
+        await self._edit_call(
+            post.chat, self._bot.edit_message_reply_markup, message_id=message_id, reply_markup=markup
+        )
+
     async def close(self) -> None:
         """The Bot belongs to whoever built it; see close_bot."""
 

@@ -100,8 +100,10 @@ WORDS: Final = Words(
     button={
         "chart": "📊 Chart",
         "why": "❓ Why",
-        "took": "✅ Took it",
+        "took": "👍 Took it",
         "skip": "⏭ Skip",
+        "took_chosen": "✅ Took it",
+        "skip_chosen": "✅ Skip",
         "mute": "🔇 Mute {symbol} 4 h",
     },
     chart_coming="Drawing the chart …",

@@ -100,8 +100,10 @@ WORDS: Final = Words(
     button={
         "chart": "📊 Biểu đồ",
         "why": "❓ Vì sao",
-        "took": "✅ Đã vào",
+        "took": "👍 Đã vào",
         "skip": "⏭ Bỏ qua",
+        "took_chosen": "✅ Đã vào",
+        "skip_chosen": "✅ Bỏ qua",
         "mute": "🔇 Tắt {symbol} 4 giờ",
     },
     chart_coming="Đang vẽ biểu đồ …",
