@@ -6,15 +6,16 @@ from typing import Final
 import msgspec
 
 from services.notifier.core.why_texts import NoDecision
+from shared.domain.candles import Candle
 from shared.domain.decisions import Decision, DecisionKind
 from shared.domain.timeframe import Timeframe
 from shared.runtime.config import TrackerConfig
 from shared.store.candles import CandleStore
 from shared.store.decisions import DecisionStore
 from shared.store.port import Store
-from shared.strategies.base import WINDOW_LENGTH
 
 _LOOK_BACK_CANDLES: Final = 10  # how far the newest Decision may lie behind where no time was named
+_RUN_MAX: Final = 500  # candles looked back through: more than any strategy reads
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,18 +75,47 @@ class Why:
         place = (strategy, exchange, symbol, timeframe, open_time_ms)
         if open_time_ms + timeframe.duration_ms > now_ms:
             return _missing(*place, "not_closed")
-        need = WINDOW_LENGTH
-        start_ms = max(0, open_time_ms - (need - 1) * timeframe.duration_ms)
+        start_ms = max(0, open_time_ms - (_RUN_MAX - 1) * timeframe.duration_ms)
         end_ms = open_time_ms + timeframe.duration_ms
         candles = await self._candles.between(exchange, symbol, timeframe, start_ms, end_ms)
         if not candles or candles[-1].open_time_ms != open_time_ms:
             return _missing(*place, "no_candle")
         if not candles[-1].usable:
             return _missing(*place, "partial", quality=candles[-1].quality.value)
-        have = sum(candle.usable for candle in candles)
-        if have < need:
+        have = _run_length(candles)
+        need = await self._window_length(strategy, exchange, symbol, timeframe, (open_time_ms, now_ms))
+        if need is None and have < _RUN_MAX:
+            return _missing(*place, "window_unknown", have=str(have))
+        if need is not None and have < need:
             return _missing(*place, "window", have=str(have), need=str(need))
         return _missing(*place, "not_decided")
+
+    async def _window_length(
+        self, strategy: str, exchange: str, symbol: str, timeframe: Timeframe, times_ms: Sequence[int]
+    ) -> int | None:
+        """How many candles of its timeframe it reads, as Decisions near these times recorded; None where there are none.
+
+        The strategy itself would say so, but loading it compiles its kernels, which the notifier has no use for.
+        """
+        reach_ms = _LOOK_BACK_CANDLES * timeframe.duration_ms
+        for at_ms in times_ms:
+            near = (max(0, at_ms - reach_ms), at_ms + reach_ms)
+            decisions = await self._decisions.between(strategy, exchange, symbol, timeframe, *near)
+            lengths = [one.length for item in decisions for one in item.windows if one.timeframe is timeframe]
+            if lengths:
+                return lengths[-1]
+        return None
+
+
+def _run_length(candles: Sequence[Candle]) -> int:
+    """How many usable candles without a hole end at the newest of these, which are ordered by time."""
+    count = 0
+    for candle in reversed(candles):
+        expected_ms = candles[-1].open_time_ms - count * candle.timeframe.duration_ms
+        if not candle.usable or candle.open_time_ms != expected_ms:
+            break
+        count += 1
+    return count
 
 
 def _missing(

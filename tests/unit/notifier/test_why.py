@@ -71,8 +71,8 @@ async def test_of_a_candle_without_a_signal_the_first_condition_that_failed_is_n
     [
         (CANDLES, LAST.open_time_ms, LAST.close_time_ms - 1, "has not closed yet"),
         (CANDLES[:-1], LAST.open_time_ms, NOW_MS, "no such candle is stored"),
-        (CANDLES[-50:], LAST.open_time_ms, NOW_MS, "its window has 50 of 120 candles"),
-        (CANDLES, LAST.open_time_ms, NOW_MS, "it was not decided on"),
+        (CANDLES[-50:], LAST.open_time_ms, NOW_MS, "50 candles without a hole end here, which is perhaps less than"),
+        ([*CANDLES[:50], *CANDLES[60:]], LAST.open_time_ms, NOW_MS, f"{len(CANDLES) - 60} candles without a hole"),
         (
             [*CANDLES[:-1], msgspec.structs.replace(LAST, quality=CandleQuality.PARTIAL, missing_minutes=1)],
             LAST.open_time_ms,
@@ -80,11 +80,25 @@ async def test_of_a_candle_without_a_signal_the_first_condition_that_failed_is_n
             "the candle is incomplete (partial)",
         ),
     ],
-    ids=["not closed", "no candle", "window", "not decided", "partial"],
+    ids=["not closed", "no candle", "window", "hole", "partial"],
 )
 async def test_of_a_candle_without_a_decision_the_reason_is_told(store, candles, at_ms, now_ms, reason):
     await CandleStore(store).save(candles, fence=None)
     text, _ = await explained(store, at_ms=at_ms, now_ms=now_ms)
+
+    assert reason in text
+
+
+@pytest.mark.parametrize(
+    ("length", "reason"), [(60, "it was not decided on"), (360, f"its window has {len(CANDLES)} of 360 candles")]
+)
+async def test_how_many_candles_a_window_needs_is_what_decisions_near_by_recorded(store, length, reason):
+    await CandleStore(store).save(CANDLES, fence=None)
+    later = a_decision(a_signal(), CANDLES)
+    windows = tuple(msgspec.structs.replace(window, length=length) for window in later.windows)
+    later = msgspec.structs.replace(later, open_time_ms=LAST.open_time_ms + 60_000, windows=windows)
+    await DecisionStore(store).save_first([later], fence=None)
+    text, _ = await explained(store, at_ms=LAST.open_time_ms)
 
     assert reason in text
 

@@ -193,6 +193,8 @@ WORDS: Final = Words(
         "no_candle": "no such candle is stored",
         "partial": "the candle is incomplete ({quality}), and strategies read only complete ones",
         "window": "its window has {have} of {need} candles",
+        "window_unknown": "{have} candles without a hole end here, which is perhaps less than the strategy reads (no decision of it "
+        "near by says how many), or the logic engine was down when the candle closed",
         "not_followed": "no strategy reads this timeframe of the pair; strategies read {known}",
         "not_decided": "the candle is stored, but it was not decided on; it closed while the logic engine was down, or before it first ran",
     },

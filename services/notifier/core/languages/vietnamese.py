@@ -193,6 +193,8 @@ WORDS: Final = Words(
         "no_candle": "nến này không được lưu",
         "partial": "nến không đầy đủ ({quality}), chiến lược chỉ đọc nến đầy đủ",
         "window": "cửa sổ mới có {have} trên {need} nến",
+        "window_unknown": "có {have} nến liền nhau đến nến này, có thể ít hơn số nến chiến lược cần đọc (không có quyết định nào gần đó "
+        "cho biết cần bao nhiêu), hoặc logic engine dừng khi nến đóng",
         "not_followed": "không chiến lược nào đọc khung này của cặp; các chiến lược đọc {known}",
         "not_decided": "nến đã lưu nhưng chưa được quyết định; nó đóng khi logic engine dừng, hoặc trước lần chạy đầu",
     },
