@@ -8,7 +8,7 @@ from typing import Final
 from services.notifier.core.languages import Words
 from services.notifier.core.voice import Voice
 from shared.domain.bias import Direction
-from shared.domain.decisions import Condition
+from shared.domain.decisions import Condition, Sizing
 from shared.domain.signals import Resolution, Signal, SignalExit
 
 TEXT_LENGTH_MAX: Final = 4_096  # Telegram's, after its markup is parsed, in UTF-16 units
@@ -188,7 +188,27 @@ def _levels(words: Words, signal: Signal) -> str:
     extra = [_risk_reward(words, signal), _score(words, signal)]
     if any(extra):
         lines.append(" · ".join(part for part in extra if part))
+    if signal.exit is None and signal.sizing is not None:
+        lines.append(_sizing(words, signal.sizing))
     return "\n".join(lines)
+
+
+def _sizing(words: Words, sizing: Sizing) -> str:
+    """How large the strategy would make it, for the account it assumes, and what the stop would cost of that."""
+    parts = [
+        words.sizing.format(
+            quantity=f"{sizing.quantity:.8g}",
+            notional=f"{sizing.notional:,.2f}",
+            fraction=figure(sizing.fraction * 100),
+            equity=f"{sizing.equity:,.2f}",
+        )
+    ]
+    if sizing.risk_pct is not None:
+        parts.append(words.sizing_risk.format(risk=figure(sizing.risk_pct)))
+    if sizing.open_risk_pct is not None and sizing.open_risk_pct_max is not None:
+        risks = {"open_risk": figure(sizing.open_risk_pct), "max": figure(sizing.open_risk_pct_max)}
+        parts.append(words.sizing_open_risk.format(**risks))
+    return " · ".join(parts)
 
 
 def _risk_reward(words: Words, signal: Signal) -> str:

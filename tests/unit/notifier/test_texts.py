@@ -31,6 +31,7 @@ from services.notifier.core.texts import (
 )
 from services.notifier.core.voice import ENGLISH, Voice
 from shared.domain.bias import Direction, MacroBias
+from shared.domain.decisions import Sizing
 from shared.domain.events import AlertRaised, Severity, SystemEvent
 from shared.domain.signals import ExitReason
 from shared.domain.timeframe import Timeframe
@@ -51,6 +52,31 @@ def test_an_entry_names_side_symbol_levels_conditions_and_time():
     assert a_signal(price_decimals=4, entry_price=1.5).signal_id in text
     assert "2026-08-09 20:27 UTC" in text
     assert "advice" not in text.lower()
+
+
+SIZING = Sizing(equity=10_000, fraction=0.714286, notional=7_142.857, quantity=119.04761904, risk_pct=0.5)
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("en", "Size: 119.04762 worth 7,142.86, 71.43 % of 10,000.00 · risk 0.5 % · open risk 1.25 % of at most 2 %"),
+        (
+            "vi",
+            "Khối lượng: 119.04762 trị giá 7,142.86, 71.43 % của 10,000.00 · rủi ro 0.5 % · rủi ro đang mở 1.25 %, tối đa 2 %",
+        ),
+    ],
+)
+def test_an_entry_says_how_large_its_strategy_would_make_it_and_an_exit_no_more(code, line):
+    voice = Voice(words=LANGUAGES[code])
+    sized = msgspec.structs.replace(a_signal(), sizing=SIZING)
+    among_others = msgspec.structs.replace(SIZING, open_risk_pct=1.25, open_risk_pct_max=2.0)
+    signal = msgspec.structs.replace(sized, sizing=among_others)
+
+    assert line in plain_text(signal_text(voice, signal)).splitlines()
+    assert line.partition(" ·")[0] in plain_text(signal_text(voice, sized))
+    assert "7,142.86" not in signal_text(voice, a_signal())
+    assert "7,142.86" not in signal_text(voice, closed(signal))
 
 
 def test_a_short_points_down():

@@ -22,6 +22,9 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     stop_loss: str
     risk_reward: str
     score: str
+    sizing: str
+    sizing_risk: str
+    sizing_open_risk: str
     exit: str
     result: str
     exit_reason: dict[str, str]
