@@ -123,7 +123,9 @@ class Commands:
         return "\n".join(lines)
 
     async def _status(self, asked: Asked, _: tuple[str, ...]) -> str:
-        return await self._looking.status_text(self._people.voice(asked), paused=self._people.chats.paused)
+        return await self._looking.status_text(
+            self._people.voice(asked), self._clock.market_ms(), paused=self._people.chats.paused
+        )
 
     async def _health(self, asked: Asked, _: tuple[str, ...]) -> str:
         return await self._looking.health_text(self._people.voice(asked))

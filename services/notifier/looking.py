@@ -9,6 +9,7 @@ import msgspec
 from services.notifier.core.chart_model import DEFAULT_LOOK, ChartLook
 from services.notifier.core.macro_state import macro_state_text
 from services.notifier.core.macro_texts import ToldBias
+from services.notifier.core.results_texts import results_text
 from services.notifier.core.texts import clipped, price_text, side_mark
 from services.notifier.core.voice import Voice
 from services.notifier.state import NotifierState
@@ -56,11 +57,14 @@ class Looking:
         """A chart in the chat's language and time zone."""
         return msgspec.structs.replace(self._look, language=voice.words.code, zone=voice.zone)
 
-    async def status_text(self, voice: Voice, *, paused: bool) -> str:
-        """What waits and what was sent since the sender started."""
+    async def status_text(self, voice: Voice, now_ms: int, *, paused: bool) -> str:
+        """What waits, what was sent since the sender started, and how the closed signals went. now_ms: market time."""
         figures = {**dict.fromkeys(_FIGURES, "?"), **(await self._reported("notifier")), **self._status()}
         known = {name: figures[name] for name in _FIGURES}
-        return voice.words.status.format(**known, signals="⏸" if paused else "▶️")
+        text = voice.words.status.format(**known, signals="⏸" if paused else "▶️")
+        kinds = {one.name: one.kind or one.name for one in self._config.strategies}
+        results = results_text(voice, [record.signal for record in await self._signals.all()], kinds, now_ms)
+        return f"{text}\n\n{results}" if results else text
 
     async def health_text(self, voice: Voice) -> str:
         """Which services report."""

@@ -144,9 +144,10 @@ async def test_while_paused_new_signals_are_withheld_and_exits_still_come(server
     assert all("ETHUSDT" not in text for text in server.sent_texts(CHAT))
 
 
-async def test_open_signals_and_the_bias_are_shown(server, bench):
+async def test_open_signals_what_became_of_the_others_and_the_bias_are_shown(server, bench):
     signal = a_signal()
     await SignalStore(bench.store).save([SignalRecord(signal=signal)], fence=None)
+    await SignalStore(bench.store).save([SignalRecord(signal=closed(a_signal("ETHUSDT")))], fence=None)
     key = SlotKey(strategy=STRATEGY, exchange=EXCHANGE, symbol="BTCUSDT")
     await SlotStore(bench.store).save([(key, Slot(signal_id=signal.signal_id, handled_through_ms=1))], fence=None)
     now_ms = bench.clock.market_ms()
@@ -165,8 +166,11 @@ async def test_open_signals_and_the_bias_are_shown(server, bench):
     await bench.notifier.handle([MacroBiasUpdated(bias=bias)])
     async with bench.running(buttons=True):
         assert "LONG BTCUSDT 1m at 60000.00" in await ask(server, "/signals", VIEWER)
+        status = await ask(server, "/status", VIEWER)
         shown = await ask(server, "/macro", VIEWER)
 
+    assert "Last 1 closed: 100 % won · PnL +1.50 % in sum" in status
+    assert "· rsi_divergence: 100 % of 1 won" in status
     assert "Regime: risk on" in shown
     assert "up 85/100, strong" in shown
     assert "rsi: 61" in shown

@@ -62,6 +62,7 @@ def some_candles(
 def a_signal(
     symbol: str = "BTCUSDT",
     *,
+    strategy: str = STRATEGY,
     side: Direction = Direction.LONG,
     entry_price: float = 60_000.0,
     candle_open_time_ms: int = FIRST_OPEN_MS + 119 * 60_000,
@@ -72,7 +73,7 @@ def a_signal(
     """An open signal with the reference's levels."""
     sign = 1 if side is Direction.LONG else -1
     identity = signal_id(
-        strategy=STRATEGY,
+        strategy=strategy,
         trigger=trigger,
         exchange=EXCHANGE,
         symbol=symbol,
@@ -84,7 +85,7 @@ def a_signal(
         signal_id=identity,
         version=1,
         status=SignalStatus.OPEN,
-        strategy=STRATEGY,
+        strategy=strategy,
         trigger=trigger,
         exchange=EXCHANGE,
         symbol=symbol,

@@ -108,7 +108,7 @@ def wants(profile: ChatProfile, event: OutboxEvent) -> bool:
     if isinstance(event, MacroBiasUpdated):
         return "macro" in profile.kinds
     about = event if isinstance(event, AlertRaised) else event.signal
-    score = score_of(about.conditions)
+    score = score_of(about.conditions, None if isinstance(about, AlertRaised) else about.score)
     return (
         ("alerts" if isinstance(event, AlertRaised) else "signals") in profile.kinds
         and (not profile.strategies or about.strategy in profile.strategies)

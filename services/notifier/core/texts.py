@@ -81,8 +81,10 @@ def chart_caption(voice: Voice, signal: Signal) -> str:
     return words.chart_caption_closed.format(**values, pnl=signed_percent(signal.exit.pnl_pct))
 
 
-def score_of(conditions: tuple[Condition, ...]) -> float | None:
-    """What a strategy with a score of 0..100 gave; None where it has none."""
+def score_of(conditions: tuple[Condition, ...], score: float | None = None) -> float | None:
+    """What a strategy with a score of 0..100 gave, as such or as a condition; None where it has none."""
+    if score is not None:
+        return score
     return next((condition.value for condition in conditions if condition.name == "score"), None)
 
 
@@ -219,12 +221,13 @@ def _risk_reward(words: Words, signal: Signal) -> str:
 
 
 def _score(words: Words, signal: Signal) -> str:
-    score = score_of(signal.conditions)
+    score = score_of(signal.conditions, signal.score)
     return "" if score is None else words.score.format(score=f"{score:.1f}")
 
 
 def _reasons(words: Words, signal: Signal, conditions_max: int) -> str:
-    trigger = f" · {clipped(signal.trigger, NAME_MAX)}" if signal.trigger else ""
+    trigger = words.model.get(signal.trigger, signal.trigger)  # a model's trigger is its name
+    trigger = f" · {clipped(trigger, NAME_MAX)}" if trigger else ""
     where = f"{signal.timeframe.value} · {clipped(signal.exchange, NAME_MAX)}"
     lines = [f"<i>{clipped(signal.strategy, NAME_MAX)}{trigger}</i> · {where}"]
     passed = [condition for condition in signal.conditions if condition.passed and condition.name != "score"]

@@ -6,7 +6,7 @@ import msgspec
 class Words(msgspec.Struct, frozen=True, kw_only=True):
     """Every text a chat can see. Braces are filled in by name; values are escaped before, so texts may hold HTML.
 
-    code: as in the settings and in /lang. name: of the language, in itself. Keys of `alert_title` and `system_kind` that
+    code: as in the settings and in /lang. name: of the language, in itself. Keys of `alert_title`, `model` and `system_kind` that
     a language lacks are shown as they are, without underscores.
     """
 
@@ -21,6 +21,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     take_profit: str
     stop_loss: str
     risk_reward: str
+    model: dict[str, str]
     score: str
     sizing: str
     sizing_risk: str
@@ -94,6 +95,10 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     unknown_command: str
     malformed: str
     status: str
+    results: str
+    results_line: str
+    results_memory: str
+    results_pause: str
     health_up: str
     health_down: str
     signals_none: str
