@@ -9,11 +9,13 @@ from services.logic_engine.state import Series, State
 from shared.domain.candles import Candle
 from shared.domain.events import CandlesClosed
 from shared.domain.timeframe import MINUTE_MS, Timeframe
-from shared.strategies.windows import WindowTable
+from shared.strategies.windows import WindowTable, consecutive_tail
 
 CATCH_UP_MINUTES_MAX: Final = 500  # per series and call, so that one long absence does not hold up the others
 CATCH_UP_MINUTES_MIN: Final = 10
 SWEEP_CANDLES_MAX: Final = 20_000  # of all series in one sweep: some seconds of work, some ten megabytes
+LENGTHENED_MAX: Final = 50  # windows read again in one sweep
+LENGTHEN_AGAIN_MS: Final = 5 * MINUTE_MS  # market time
 
 
 class Feeding:
@@ -24,6 +26,7 @@ class Feeding:
         self._state = state
         self._gap_patience_ms = gap_patience_ms
         self._entry_freshness_ms = entry_freshness_ms
+        self._lengthen_at_ms: dict[tuple[Series, Timeframe], int] = {}
 
     async def waves_of(self, events: Sequence[CandlesClosed]) -> list[list[CandlesClosed]]:
         """What these announcements make ready: per minute one event per series, older minutes first.
@@ -73,6 +76,31 @@ class Feeding:
             known = await self._stored(series, handled_ms, minutes_max)
             ready += next_in_order(handled_ms, known, gap_patience_ms=self._gap_patience_ms)
         return waves(ready)
+
+    async def lengthen(self, market_ms: int) -> int:
+        """Read short windows again: a history that came after a series' own candles lies before them in the store.
+
+        Returns how many grew. A bounded number each time, each window once in a while: many a history is simply short.
+        """
+        due = [
+            (series, timeframe)
+            for series in self._state.known
+            for timeframe, table in self._state.tables.items()
+            if 0 < table.held(series) < table.length and self._lengthen_at_ms.get((series, timeframe), 0) <= market_ms
+        ]
+        grown = 0
+        for series, timeframe in due[:LENGTHENED_MAX]:
+            self._lengthen_at_ms[series, timeframe] = market_ms + LENGTHEN_AGAIN_MS
+            table = self._state.tables[timeframe]
+            held, close_ms = table.held(series), table.newest_close_ms(series)
+            if close_ms is None:
+                continue
+            stored = await self._ports.candles.last(*series, timeframe, count=table.length, before_ms=close_ms)
+            longer = len(consecutive_tail(stored, timeframe)) > held
+            if longer and stored[-1].close_time_ms == close_ms:
+                table.load(series, stored)
+                grown += 1
+        return grown
 
     async def bring_windows(self, wave: Sequence[CandlesClosed]) -> None:
         """Push the wave's candles into their windows; a window that does not continue is loaded from the store."""

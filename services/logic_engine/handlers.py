@@ -111,6 +111,7 @@ class LogicEngine:
         """Handle candles that are stored but were not announced to us; returns how many. Bounded: call it until 0."""
         async with self._turn:
             try:
+                await self._feeding.lengthen(self._ports.clock.market_ms())
                 missed = await self._feeding.waves_missed(self._ports.clock.market_ms())
                 for wave in missed:
                     await self._handle_wave(wave)

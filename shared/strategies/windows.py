@@ -147,11 +147,12 @@ class WindowTable:
         places = {item: place for place, item in enumerate(ready)}
         found = self.windows(ready, length) if ready else None
         windows = rows_or_missing(found, [places.get(item) for item in series], self.timeframe, length)
-        held = {row: self._held(item) for row, item in enumerate(series) if item not in places}
+        held = {row: self.held(item) for row, item in enumerate(series) if item not in places}
         missing = {row: missing_text(self.timeframe, length, count) for row, count in held.items()}
         return msgspec.structs.replace(windows, missing=missing)
 
-    def _held(self, series: Series) -> int:
+    def held(self, series: Series) -> int:
+        """How many consecutive candles the row holds; 0 for an unknown series."""
         row = self._rows.get(series)
         return 0 if row is None else self._count[row]
 

@@ -170,6 +170,23 @@ async def test_the_sweep_finds_what_was_never_announced():
     assert await bench.published() == []
 
 
+async def test_a_history_that_comes_after_a_symbols_own_candles_lengthens_its_windows():
+    bench = Bench()
+    engine = bench.engine()
+    candles = falling(ENTRY + 6)
+    late, own, last = candles[:100], candles[100:-1], candles[-1]
+    await bench.run(engine, [closed(candle) for candle in own])
+    assert await decisions_of(bench) == []
+    await bench.keep([closed(candle) for candle in late])
+
+    assert await engine.sweep() == 0
+    await bench.run(engine, [closed(last)])
+
+    [decision] = await decisions_of(bench)
+    assert decision.open_time_ms == last.open_time_ms
+    assert decision.windows[0].length == 120
+
+
 async def test_candles_before_the_first_start_make_windows_not_decisions():
     bench = Bench()
     candles = falling(ENTRY + 3)
