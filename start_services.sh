@@ -39,6 +39,7 @@ setup() {
   stamp=.venv/.lock-checksum
   wanted=$(cat locks/development.txt pyproject.toml | cksum)
   if [[ -x .venv/bin/cst && -f $stamp && $(<"$stamp") == "$wanted" ]]; then
+    compile_kernels
     return
   fi
   python=$(find_python)
@@ -48,8 +49,22 @@ setup() {
     fail "installing the locked packages failed: see the lines above"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ||
     fail "installing the project failed: see the lines above"
-  .venv/bin/cst compile-kernels
+  compile_kernels
   echo "$wanted" >"$stamp"
+}
+
+# Again where the code they come from is new: a service must not compile while somebody waits for it.
+compile_kernels() {
+  local stamp=.venv/.kernels-checksum sources
+  sources=$(find shared cli/replay -name '*.py' -print0 | sort -z | xargs -0 cat | cksum)
+  if [[ -f $stamp && $(<"$stamp") == "$sources" ]]; then
+    return
+  fi
+  if ! .venv/bin/cst compile-kernels; then
+    rm -rf .cache/kernels # of another version, perhaps
+    .venv/bin/cst compile-kernels || fail "compiling the kernels failed: see the lines above"
+  fi
+  echo "$sources" >"$stamp"
 }
 
 mode=${1:-demo}
