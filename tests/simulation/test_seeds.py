@@ -1,6 +1,6 @@
 """Histories of faults on virtual time: the end is that of the history without them, or says where it differs.
 
-SIMULATION_SEEDS says how many (500); a failing one prints the command that plays it again.
+SIMULATION_SEEDS says how many (200; about a second each); a failing one prints the command that plays it again.
 """
 
 import os
@@ -12,7 +12,7 @@ from tests.simulation.run import run_seeds
 from tests.support.simulation.plan import plan_of
 from tests.support.simulation.world import run_history
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "500"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
 PART = 20
 ENOUGH = 200
 seen: Counter[str] = Counter()

@@ -1,13 +1,13 @@
 """Virtual time: an event loop that jumps to its next timer, and clocks that follow it."""
 
 import asyncio
+import math
 import selectors
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-_RESOLUTION_SECONDS = 1e-6
 _Result = TypeVar("_Result")
 
 
@@ -32,13 +32,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector.advance = self._advance
         self._now = start_seconds
         super().__init__(selector)
-        self._clock_resolution = _RESOLUTION_SECONDS
+        # One step of the float: with more, a timer could fire before its time, and who waits for the rest would spin for ever.
+        self._clock_resolution = math.ulp(start_seconds)
 
     def time(self) -> float:
         return self._now
 
     def _advance(self, seconds: float) -> None:
-        self._now += seconds
+        # At least by one step of the float: less than that is no time, and a wait for it would never end.
+        self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))
 
     def end(self) -> None:
         """The power is gone. What still waits is forgotten; what its clean-up says when it is collected, nobody hears."""
