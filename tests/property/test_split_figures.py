@@ -2,6 +2,7 @@
 
 from unittest.mock import patch
 
+import msgspec
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 from services.aggregator.core.coverage import SeriesKey
 from services.aggregator.core.series import Series
 from shared.domain import splitting
-from shared.domain.fold import fold_minutes, folded_of
-from shared.domain.minute_trades import COLUMN_NAMES, MinuteTrades
+from shared.domain.fold import FoldedMinute, edge_texts, fold_minutes, folded_of
+from shared.domain.minute_trades import COLUMN_NAMES, Figures, MinuteTrades
 from shared.domain.splitting import split_by_minute
 from shared.domain.trades import TradeBatch, id_column
 
@@ -57,7 +58,7 @@ def test_figures_are_what_a_fold_finds(made):
     for piece in split_by_minute(made[0]):
         if piece.figures is not None:
             [folded] = fold_minutes([[piece]])
-            assert folded_of(piece.figures, piece.price_scale, piece.quantity_scale) == folded
+            assert summed([piece], piece.figures, piece.price_scale, piece.quantity_scale) == folded
 
 
 @given(batches())
@@ -84,7 +85,7 @@ def test_an_open_minute_adds_its_pieces_up_to_what_a_fold_finds(made, chance):
         [folded] = fold_minutes([group])
         assert fold_minutes([taken.pieces]) == [folded]
         if taken.figures is not None:
-            assert folded_of(*taken.figures) == folded
+            assert summed(taken.pieces, *taken.figures) == folded
 
 
 def test_rising_trades_of_many_batches_are_never_folded_again():
@@ -98,6 +99,15 @@ def test_rising_trades_of_many_batches_are_never_folded_again():
     assert taken.figures is not None
     assert folded_of(*taken.figures) == fold_minutes([taken.pieces])[0]
     assert taken.figures[0].trade_count == 200
+
+
+def summed(pieces: list[MinuteTrades], figures: Figures, price_scale: int, quantity_scale: int) -> FoldedMinute:
+    """What a close makes of figures: text ids are looked up in the pieces."""
+    minute = folded_of(figures, price_scale, quantity_scale)
+    if minute.first_trade_id is None:
+        first_id, last_id = edge_texts(pieces, figures)
+        minute = msgspec.structs.replace(minute, first_trade_id=first_id, last_trade_id=last_id)
+    return minute
 
 
 def a_rising_batch(sequence: int) -> TradeBatch:
