@@ -29,7 +29,10 @@ if (( $# )); then
   step "tests: $*"
   exec "$bin/python" -m pytest "$@"
 fi
-step "tests of parts, on two cores"
+# Two files at a time: tests of processes mostly wait for them. Those of the whole platform want the machine for themselves.
+step "tests of parts"
 "$bin/python" -m pytest -n 2 --dist loadfile tests/unit tests/property tests/simulation tests/contract
-step "tests of processes, one after the other"
-"$bin/python" -m pytest tests/integration tests/end_to_end
+step "tests of processes"
+"$bin/python" -m pytest -n 2 --dist loadfile tests/integration
+step "tests of the platform"
+"$bin/python" -m pytest tests/end_to_end
