@@ -47,13 +47,15 @@ class Outputs:
 
     async def write_decisions(self, strategies: Sequence[tuple[str, Timeframe]]) -> int:
         """decisions.jsonl: every Decision, by strategy, symbol and time. Returns how many."""
-        lines = []
-        for name, timeframe in strategies:
-            for symbol in self._symbols:
-                found = await self._decisions.between(name, self._exchange, symbol, timeframe, 0, EPOCH_MS_MAX)
-                lines += [_ENCODER.encode(decision) for decision in found]
-        self._write_lines("decisions.jsonl", lines)
-        return len(lines)
+        count = 0
+        # Symbol by symbol into the file: all of them at once would be the largest thing a replay holds.
+        with (self._folder / "decisions.jsonl").open("wb") as file:
+            for name, timeframe in strategies:
+                for symbol in self._symbols:
+                    found = await self._decisions.between(name, self._exchange, symbol, timeframe, 0, EPOCH_MS_MAX)
+                    file.writelines(_ENCODER.encode(decision) + b"\n" for decision in found)
+                    count += len(found)
+        return count
 
     async def write_signals(self) -> int:
         """signals.jsonl: the last snapshot of every signal, by opening time. Returns how many."""
