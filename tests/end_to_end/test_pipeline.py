@@ -56,16 +56,22 @@ async def see_enough(run: Run) -> None:
     age_s = (run.simulator.market_ms() - first.open_time_ms) / 1000
     run.simulator.fault("late_trade", symbol=LATE_SYMBOL, delay_s=max(90, min(900, age_s / 2)))
 
+    seen = {"differs": "no minute's revision rose"}
+
     async def corrected() -> bool:
         series = await run.platform.read(lambda records: records.candles(LATE_SYMBOL))
         risen = any(candle.revision > before.get(candle.open_time_ms, candle.revision) for candle in series)
         try:
             # Other minutes may rise, too, while a killed process's messages come again: the late one's must agree.
             return risen and check_candles(run, {LATE_SYMBOL: series}) > 0
-        except AssertionError:
+        except AssertionError as error:
+            seen["differs"] = str(error)
             return False
 
-    await run.platform.until(corrected, "the late trade's minute to be corrected", 60)
+    try:
+        await run.platform.until(corrected, "the late trade's minute to be corrected", 60)
+    except AssertionError as error:
+        raise AssertionError(f"{seen['differs']}\n{error}") from None
 
 
 async def settled(run: Run) -> None:
