@@ -31,7 +31,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name in ("fee_bps", "spread_bps", "slippage_bps"):
-            require(0 <= getattr(self, name) < 1_000, f"{name} must be 0..1000", getattr(self, name), "costs")  # noqa: PLR2004
+            require(0 <= getattr(self, name) < 1_000, f"{name} must be 0..1000", getattr(self, name), "costs")  # noqa: PLR2004 - the rule names its bound
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         require(self.start_cash > 0, "start_cash must be > 0", self.start_cash, "account")
-        require(0 < self.fraction <= 100, "fraction must be > 0 and <= 100", self.fraction, "account")  # noqa: PLR2004
+        require(0 < self.fraction <= 100, "fraction must be > 0 and <= 100", self.fraction, "account")  # noqa: PLR2004 - the rule names its bound
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):

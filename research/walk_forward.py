@@ -32,7 +32,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     trades_min: int = 20
 
     def __post_init__(self) -> None:
-        require(1 <= self.folds <= 1_000, "folds must be 1..1000", self.folds, "walk-forward")  # noqa: PLR2004
+        require(1 <= self.folds <= 1_000, "folds must be 1..1000", self.folds, "walk-forward")  # noqa: PLR2004 - the rule names its bound
         require(0 < self.first_share < 1, "first_share must be > 0 and < 1", self.first_share, "walk-forward")
         require(self.purge >= 0, "purge must be >= 0", self.purge, "walk-forward")
         require(self.embargo >= 0, "embargo must be >= 0", self.embargo, "walk-forward")

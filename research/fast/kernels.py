@@ -119,7 +119,7 @@ def live_through(  # noqa: C901, PLR0912 - one signal's life reads best in one p
                         held = False
                         break
             if held:
-                if reverse and (asks[i] == 2 or asks[i] == -side):  # noqa: PLR2004
+                if reverse and (asks[i] == 2 or asks[i] == -side):  # noqa: PLR2004 - 2 asks for both ways, -side for the other one
                     trades[count, 1], trades[count, 2], trades[count, 4] = base_end[i] - 1, i, 3
                     prices[count, 1] = close[i]
                     count += 1

@@ -45,7 +45,7 @@ class Why:
             open_time_ms = timeframe.open_time_ms(at_ms)
         if not strategies:
             known = ", ".join(f"{one.name} {one.timeframe.value}" for one in self._config.enabled_strategies)
-            nobody = _missing("–", exchange, symbol, timeframe, open_time_ms, "not_followed", known=known)  # noqa: RUF001
+            nobody = _missing("–", exchange, symbol, timeframe, open_time_ms, "not_followed", known=known)  # noqa: RUF001 - a dash for people
             return Explanation(open_time_ms=open_time_ms, decisions=(), missing=(nobody,))
         found = [await self._decisions.get(name, exchange, symbol, timeframe, open_time_ms) for name in strategies]
         missing = [

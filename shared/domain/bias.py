@@ -47,7 +47,7 @@ class MacroBias(msgspec.Struct, frozen=True, kw_only=True):
         place = f"macro bias {self.base}/{self.quote} version {self.version}"
         check_name(self.base, "base", place)
         check_name(self.quote, "quote", place)
-        require(0 <= self.confidence <= 100, "confidence must be 0..100", self.confidence, place)  # noqa: PLR2004
+        require(0 <= self.confidence <= 100, "confidence must be 0..100", self.confidence, place)  # noqa: PLR2004 - the rule names its bound
         check_time_ms(self.effective_from_ms, "effective_from_ms", place)
         lasts = self.expires_at_ms > self.effective_from_ms
         require(lasts, "expires_at_ms must lie after effective_from_ms", self.expires_at_ms, place)

@@ -149,7 +149,7 @@ def pivots_of(
 def let_go(  # noqa: C901, PLR0912 - one line per rule reads best
     alerts: "FloatArray",
     buy: bool,  # noqa: FBT001 - kernels have no keywords
-    sell: bool,  # noqa: FBT001
+    sell: bool,  # noqa: FBT001 - a compiled function takes no keywords
     ppo_now: float,
     signal: float,
     guard: float,
@@ -178,7 +178,7 @@ def let_go(  # noqa: C901, PLR0912 - one line per rule reads best
         gone |= 1 << 5
     if rsi <= 50.0 or ppo_now >= guard:  # noqa: PLR2004 - the middle of an RSI
         gone |= 1 << 6
-    if rsi >= 50.0 or ppo_now <= -guard:  # noqa: PLR2004
+    if rsi >= 50.0 or ppo_now <= -guard:  # noqa: PLR2004 - the middle of an RSI
         gone |= 1 << 7
     if close <= vwap:
         gone |= 1 << 8

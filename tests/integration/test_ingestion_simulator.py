@@ -65,7 +65,7 @@ class Running:
         return self.service.status(self.service.ingestion)
 
     def watermark_ms(self) -> int:
-        return int(self.status()["watermark_ms"])  # type: ignore[call-overload]
+        return int(self.status()["watermark_ms"])  # type: ignore[call-overload]  # the status is untyped JSON
 
 
 @contextlib.asynccontextmanager

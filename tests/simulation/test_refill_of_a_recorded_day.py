@@ -69,7 +69,7 @@ class HubSocket:
 
     async def send(self, data: bytes, *, text: bool) -> None:
         del text
-        binance.answer(self._simulation, _Ear(self), data.decode())  # type: ignore[arg-type]
+        binance.answer(self._simulation, _Ear(self), data.decode())  # type: ignore[arg-type]  # an ear in place of a socket
 
 
 class _Ear:
@@ -163,7 +163,7 @@ def day(
                 sent[topic.removesuffix("@trade").upper()].add(number)
             return publish(topic, text)
 
-        simulation.hub.publish = listened  # type: ignore[method-assign]
+        simulation.hub.publish = listened  # type: ignore[method-assign]  # the simulator is heard without a socket
 
         @contextlib.asynccontextmanager
         async def connect(*_: Any, **__: Any) -> AsyncIterator[HubSocket]:

@@ -109,7 +109,7 @@ def averages_step(s: "FloatArray", seen: int, parameters: "IntArray") -> None:
         below = abs(low - before)
         widest = high - low
         widest = above if above > widest else widest  # noqa: FURB136 - max() treats NaN differently
-        widest = below if below > widest else widest  # noqa: FURB136
+        widest = below if below > widest else widest  # noqa: FURB136 - a branch keeps NaN out, max() would not
         s[ATR + i] = s[ATR + i] * kept_atr + (widest + 0.0 * before) * taken_atr  # NaN where the last close is
         up = high - s[LAST_HIGH + i]
         down = s[LAST_LOW + i] - low
@@ -227,7 +227,7 @@ def board_advance(
     parameters: "IntArray",
     deviations: float,
     first: "IntArray",
-    fresh: bool,  # noqa: FBT001
+    fresh: bool,  # noqa: FBT001 - a compiled function takes no keywords
     state: "FloatArray",
     out: "FloatArray",
 ) -> None:

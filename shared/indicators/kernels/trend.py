@@ -132,9 +132,9 @@ def supertrend_advance(
             state[2] = lower
             state[3] = 1.0 if close[i] >= middle else -1.0
         # A band moves only towards the price, unless the last close lay beyond it; a NaN ends both for good.
-        if upper < state[1] or before > state[1] or upper != upper:  # noqa: PLR0124
+        if upper < state[1] or before > state[1] or upper != upper:  # noqa: PLR0124 - only NaN differs from itself
             state[1] = upper
-        if lower > state[2] or before < state[2] or lower != lower:  # noqa: PLR0124
+        if lower > state[2] or before < state[2] or lower != lower:  # noqa: PLR0124 - only NaN differs from itself
             state[2] = lower
         crossed = close[i] <= (state[2] if state[3] > 0.0 else state[1])
         state[3] = -1.0 if crossed else 1.0

@@ -30,7 +30,7 @@ RANGE_STATE: Final = 2  # candles seen, last close
 
 
 @kernel("float64(float64[::1], int64, float64, float64, float64, boolean)", inline=True)
-def range_step(state: "FloatArray", at: int, high: float, low: float, close: float, first: bool) -> float:  # noqa: FBT001
+def range_step(state: "FloatArray", at: int, high: float, low: float, close: float, first: bool) -> float:  # noqa: FBT001 - a compiled function takes no keywords
     """True range of one candle after the one in state[at:at + RANGE_STATE]; `first`: the first has high - low, not NaN."""
     before: float = state[at + 1]
     seen = state[at]
@@ -45,7 +45,7 @@ def range_step(state: "FloatArray", at: int, high: float, low: float, close: flo
     down = abs(low - before)
     if up > widest:  # noqa: PLR1730 - max() treats NaN differently
         widest = up
-    if down > widest:  # noqa: PLR1730
+    if down > widest:  # noqa: PLR1730 - a branch keeps NaN out, max() would not
         widest = down
     return widest
 

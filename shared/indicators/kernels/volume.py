@@ -41,7 +41,7 @@ def vwap_daily_advance(
         state[0] = 1.0
         turnover = (high[i] + low[i] + close[i]) / 3.0 * volume[i]
         # False for zero volume and for any NaN: such a candle carries the day's last value on.
-        if volume[i] > 0.0 and turnover == turnover:  # noqa: PLR0124
+        if volume[i] > 0.0 and turnover == turnover:  # noqa: PLR0124 - only NaN differs from itself
             state[2] += turnover
             state[3] += volume[i]
             state[4] = state[2] / state[3]

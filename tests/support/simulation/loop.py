@@ -45,9 +45,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def end(self) -> None:
         """The power is gone. What still waits is forgotten; what its clean-up says when it is collected, nobody hears."""
         for task in asyncio.all_tasks(self):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # a killed process says nothing of its tasks
         self.close()
-        self._check_closed = lambda: None  # type: ignore[method-assign]
+        self._check_closed = lambda: None  # type: ignore[method-assign]  # what a killed process still calls changes nothing
 
 
 class SkewedClock:

@@ -91,5 +91,5 @@ def guard_tasks(loop: asyncio.AbstractEventLoop) -> None:
 def forget_the_dead() -> None:
     """Let go of what processes left; their coroutines are closed, and what their clean-up says is ignored."""
     for task in _kept:
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # a killed process says nothing of its tasks
     _kept.clear()

@@ -234,7 +234,7 @@ class World:
             name=name,
             settings=settings,
             bus=self.bus,  # type: ignore[arg-type]  # the port, by delegation
-            store=self.store,  # type: ignore[arg-type]
+            store=self.store,  # type: ignore[arg-type]  # the faulty store has the port's calls
             cache=self.cache,
             clock=settings.clock(),
             topology=_TOPOLOGY,

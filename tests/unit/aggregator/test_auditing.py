@@ -64,7 +64,7 @@ async def a_bench(wrong: dict[int, dict[str, float]] | None = None) -> tuple[Ben
         for number in range(3 * MINUTES)
     ]
     venue = Venue([], wrong)
-    bench = Bench(Limits(hole_timeout_ms=10**9), rest={EXCHANGE: venue})  # type: ignore[dict-item]
+    bench = Bench(Limits(hole_timeout_ms=10**9), rest={EXCHANGE: venue})  # type: ignore[dict-item]  # a stand-in with the one method that is asked
     aggregator = Aggregator(
         store=bench.store,
         bus=bench.bus,
