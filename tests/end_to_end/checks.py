@@ -35,10 +35,10 @@ def check_candles(run: Run, candles: dict[str, list[Candle]]) -> int:
             if candle.quality not in TRADES_KNOWN:
                 continue
             kline = klines[candle.open_time_ms]
-            assert candle.close == float(kline[4]), (symbol, candle)
-            assert candle.volume == Decimal(kline[5]), (symbol, candle)
-            assert max(candle.high, before.close) == float(kline[2]), (symbol, candle)
-            assert min(candle.low, before.close) == float(kline[3]), (symbol, candle)
+            assert candle.close == float(kline[4]), (symbol, candle, kline)
+            assert candle.volume == Decimal(kline[5]), (symbol, candle, kline)
+            assert max(candle.high, before.close) == float(kline[2]), (symbol, candle, kline)
+            assert min(candle.low, before.close) == float(kline[3]), (symbol, candle, kline)
             compared += 1
     return compared
 

@@ -60,10 +60,14 @@ def make_late_trade(
 
 
 def _free_place(trades: MinuteTrades, wanted_ms: int) -> tuple[int, int] | None:
-    """Time and sequence nearest below the wanted time, strictly between first and last trade, that no trade has."""
+    """Time and sequence nearest below the wanted time, strictly between first and last trade, that no trade has.
+
+    None where no millisecond lies between the two: a late trade there would be the minute's last, and move its close.
+    """
+    first_ms, last_ms = int(trades.at_ms[0]), int(trades.at_ms[-1])
     taken = set(trades.sequence.tolist())
-    latest = max(int(trades.at_ms[0]) + 1, min(wanted_ms, int(trades.at_ms[-1]) - 1))
-    for at_ms in range(latest, int(trades.at_ms[0]), -1):
+    latest = min(max(first_ms + 1, wanted_ms), last_ms - 1)
+    for at_ms in range(latest, first_ms, -1):
         for sequence in range(at_ms * SEQUENCES_PER_MS + 1, (at_ms + 1) * SEQUENCES_PER_MS):
             if sequence not in taken:
                 return at_ms, sequence

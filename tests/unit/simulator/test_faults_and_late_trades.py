@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from services.simulator.core.bars import INTERVAL_MINUTES
@@ -8,7 +9,7 @@ from services.simulator.core.faults import FaultOrderError, Schedule, decode_ord
 from services.simulator.core.generated_source import GeneratedSource
 from services.simulator.core.late_trades import make_late_trade
 from services.simulator.core.market import Market
-from services.simulator.core.minute_trades import MINUTE_MS
+from services.simulator.core.minute_trades import MINUTE_MS, SEQUENCES_PER_MS, MinuteTrades
 
 MINUTE = 20_777 * 1_440 + 600
 NOW_MS = MINUTE * MINUTE_MS + 20_000
@@ -55,6 +56,29 @@ def test_many_late_trades_find_places_of_their_own():
     trades = market.trades_of("BTCUSDT", MINUTE - 2)
     assert len(set(trades.trade_ids)) == trades.at_ms.size
     assert (trades.at_ms[1:] >= trades.at_ms[:-1]).all()
+
+
+@pytest.mark.parametrize(
+    "offsets_ms", [(500,), (500, 500), (500, 501), (500, 502), (500, 700, 900), (500, 500, 40_000)]
+)
+@pytest.mark.parametrize("delay_ms", [1, 61_000, 79_400, 79_999, 600_000])
+def test_a_late_trade_is_never_the_first_or_last_of_its_minute(offsets_ms, delay_ms):
+    times_ms = np.asarray(offsets_ms) + (MINUTE - 1) * MINUTE_MS
+    sizes = np.ones(len(offsets_ms), dtype=np.int64)
+
+    def trades_of(_, minute):
+        rows = slice(None) if minute == MINUTE - 1 else slice(0)
+        return MinuteTrades(
+            minute=minute, at_ms=times_ms[rows], ticks=sizes[rows], steps=sizes[rows], is_buy=sizes[rows] > 0,
+            direction=sizes[rows], sequence=times_ms[rows] * SEQUENCES_PER_MS, trade_ids=[str(row) for row in range(len(offsets_ms))][rows],
+        )  # fmt: skip
+
+    late = make_late_trade("SEIUSDT", NOW_MS, delay_ms, trades_of, 0)
+
+    room = times_ms[-1] - times_ms[0] >= 2 and (NOW_MS - delay_ms) // MINUTE_MS >= MINUTE - 1
+    assert (late is not None) == room
+    if late is not None:
+        assert times_ms[0] < late.at_ms < times_ms[-1]
 
 
 def test_the_schedule_is_the_same_in_one_piece_and_in_many():
