@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up what a fresh machine lacks, then runs every check and every test. MARKET_DATA=folder adds the recorded-data tests.
+# Sets up what a fresh machine lacks, then runs every check and every test; `checks` or `tests` as its argument: only those,
+# any other arguments go to pytest behind the checks. MARKET_DATA=folder adds the recorded-data tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -14,17 +15,28 @@ fi
 bin=.venv/bin
 step() { printf '\n== %s\n' "$*"; }
 
-step "format and lint"
-"$bin/ruff" format --check .
-"$bin/ruff" check .
-step "types"
-"$bin/mypy"
-step "floors"
-"$bin/lint-imports"
-step "configuration, YAML, shell"
-"$bin/cst" config check
-"$bin/yamllint" --strict config infra
-"$bin/shellcheck" start_services.sh run_tests.sh locks/update.sh .ci/run
+checks() {
+  step "format and lint"
+  "$bin/ruff" format --check .
+  "$bin/ruff" check .
+  step "types"
+  "$bin/mypy"
+  step "floors"
+  "$bin/lint-imports"
+  step "configuration, YAML, shell"
+  "$bin/cst" config check
+  "$bin/yamllint" --strict config infra docker
+  "$bin/shellcheck" start_services.sh run_tests.sh locks/update.sh docker/*.sh .ci/run
+  step "images and builds"
+  "$bin/hadolint" docker/Dockerfile
+  "$bin/check-jsonschema" --builtin-schema vendor.compose-spec docker/compose.yaml
+}
+
+[[ ${1:-} == tests ]] || checks
+case ${1:-} in
+  checks) exit ;;
+  tests) shift ;;
+esac
 if (( $# )); then
   step "tests: $*"
   exec "$bin/python" -m pytest "$@"
