@@ -24,10 +24,7 @@ from shared.runtime.config import load_config
 from shared.runtime.settings import read_secret
 
 DATA_DIR: Final = Path("data")
-OUTBOX_DIR: Final = DATA_DIR / "outbox"
 KERNEL_CACHE_DIR: Final = Path(".cache") / "kernels"
-SIMULATOR_PORT: Final = 8790
-DEMO_SPEED: Final = 20.0
 QUARTER_SECONDS: Final = 900.0
 MACRO_SECONDS_MIN: Final = 15.0  # nine pairs take some seconds
 PORT_MAX: Final = 65_535

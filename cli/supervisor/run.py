@@ -39,7 +39,6 @@ RESTARTS_WINDOW_SECONDS: Final = 600.0
 RESTART_SECONDS_FIRST: Final = 0.5
 EXIT_GAVE_UP: Final = 1
 REFRESH_SECONDS: Final = 0.5
-FRONT: Final = SERVICES[-1]
 
 
 def run(plan: RunPlan) -> int:

@@ -1,7 +1,6 @@
 """What the live connections of all venues have in common: deadlines, a watchdog, reconnecting with jitter."""
 
 import asyncio
-import contextlib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -222,12 +221,3 @@ def in_requests(topics: Sequence[str], count_max: int, characters_max: int) -> l
             chunk = []
         chunk.append(topic)
     return [*chunks, tuple(chunk)] if chunk else chunks
-
-
-async def close_quietly(feed: ReconnectingFeed, running: "asyncio.Task[None]", *, seconds: float) -> None:
-    """Close the feed and wait for its run to end, at most so long; then cancel it."""
-    await feed.close()
-    await asyncio.wait({running}, timeout=seconds)
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running

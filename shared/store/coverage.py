@@ -15,7 +15,6 @@ _EVERYTHING: Final = ("", "\x7f")
 _ATTEMPTS: Final = 5
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(SessionCoverage)
-SessionKey = tuple[str, str]  # exchange, session
 
 
 class CoverageStore:

@@ -28,7 +28,6 @@ VOLUME_EMA: Final = 12
 ATR: Final = 13
 DOUBLE_WICK_LOW: Final = 14
 DOUBLE_WICK_HIGH: Final = 15
-FIGURES: Final = 16
 _SHORT_PERIOD: Final = 7
 _VOLUME_EMA: Final = 20
 _ATR_PERIOD: Final = 14

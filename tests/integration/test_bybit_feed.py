@@ -175,7 +175,8 @@ async def test_nobody_listens_and_it_still_closes_in_time():
     await until(lambda: of(events, FeedLost))
     await feed.close()
     await asyncio.wait_for(running, 2)
-    assert running.done() and running.exception() is None
+    assert running.done()
+    assert running.exception() is None
 
 
 async def test_an_error_of_our_own_handler_is_no_reason_to_reconnect():
