@@ -1,7 +1,8 @@
 """What can be looked at: status, health, open signals, followed markets, the bias. Reads, and changes nothing."""
 
+import asyncio
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -9,14 +10,15 @@ import msgspec
 from services.notifier.core.chart_model import DEFAULT_LOOK, ChartLook
 from services.notifier.core.macro_state import macro_state_text
 from services.notifier.core.macro_texts import ToldBias
-from services.notifier.core.results_texts import results_text
+from services.notifier.core.results_texts import Running, results_text
 from services.notifier.core.texts import clipped, price_text, side_mark
 from services.notifier.core.voice import Voice
 from services.notifier.state import NotifierState
 from shared.cache.port import Cache
+from shared.domain.models import SCORE_MIN, SIGNALS_PER_DAY_MAX
 from shared.domain.signals import Signal
 from shared.domain.timeframe import Timeframe
-from shared.runtime.config import TrackerConfig
+from shared.runtime.config import StrategyConfig, TrackerConfig
 from shared.store.port import Store
 from shared.store.signals import SignalStore, SlotStore
 
@@ -27,7 +29,10 @@ _SYMBOLS_MAX: Final = 200
 
 
 class Looking:
-    """Answers from store, cache and configuration. status: the figures of this process's sender, if it has one."""
+    """Answers from store, cache and configuration.
+
+    status: the figures of this process's sender, if it has one. results_seconds: how old the results in /status may be.
+    """
 
     def __init__(
         self,
@@ -37,6 +42,7 @@ class Looking:
         config: TrackerConfig,
         status: Callable[[], dict[str, object]],
         look: ChartLook = DEFAULT_LOOK,
+        results_seconds: float = 0.0,
     ) -> None:
         self._slots = SlotStore(store)
         self._signals = SignalStore(store)
@@ -45,6 +51,8 @@ class Looking:
         self._config = config
         self._status = status
         self._look = look
+        self._results = _StoredSignals(self._signals, results_seconds)
+        self._strategies = {one.name: _running(one) for one in config.strategies}
         self.markets = [(exchange, symbol) for exchange, venue in config.venues.items() for symbol in venue.symbols]
 
     @property
@@ -62,8 +70,7 @@ class Looking:
         figures = {**dict.fromkeys(_FIGURES, "?"), **(await self._reported("notifier")), **self._status()}
         known = {name: figures[name] for name in _FIGURES}
         text = voice.words.status.format(**known, signals="⏸" if paused else "▶️")
-        kinds = {one.name: one.kind or one.name for one in self._config.strategies}
-        results = results_text(voice, [record.signal for record in await self._signals.all()], kinds, now_ms)
+        results = results_text(voice, await self._results.all(), self._strategies, now_ms)
         return f"{text}\n\n{results}" if results else text
 
     async def health_text(self, voice: Voice) -> str:
@@ -122,7 +129,39 @@ class Looking:
         return msgspec.json.decode(value, type=dict[str, object]) if value else {}
 
 
+class _StoredSignals:
+    """Every stored signal, read again only after so many seconds: the table grows for ever, and anybody's /status reads it."""
+
+    def __init__(self, signals: SignalStore, kept_seconds: float) -> None:
+        self._store = signals
+        self._kept_seconds = kept_seconds
+        self._known: Sequence[Signal] = ()
+        self._fresh_until = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def all(self) -> Sequence[Signal]:
+        """Ordered by opening time; whoever asks meanwhile waits for the one reading."""
+        async with self._reading:
+            clock = asyncio.get_running_loop().time
+            if clock() >= self._fresh_until:
+                self._known = [record.signal for record in await self._store.all()]
+                self._fresh_until = clock() + self._kept_seconds
+            return self._known
+
+
 _FIGURES: Final = ("open", "in_flight", "sent", "edited", "merged", "repeats", "failed", "expired", "digests")
+
+
+def _running(strategy: StrategyConfig) -> Running:
+    """Parameters that are not numbers stop the logic engine, which names them: here the defaults stand for them."""
+    given = {name: strategy.parameters.get(name) for name in ("score_min", "signals_per_day_max")}
+    score_min, per_day = (value if isinstance(value, int | float) else None for value in given.values())
+    return Running(
+        kind=strategy.kind or strategy.name,
+        enabled=strategy.enabled,
+        score_min=SCORE_MIN if score_min is None else score_min,
+        per_day_max=SIGNALS_PER_DAY_MAX if per_day is None else int(per_day),
+    )
 
 
 def _line(voice: Voice, signal: Signal) -> str:

@@ -143,6 +143,7 @@ def updates_of(
         log=context.log,
         pace=Pace(questions_max=settings.questions_max, seconds=settings.questions_seconds),
         look=charts.look,
+        results_seconds=settings.results_seconds,
     )
 
 

@@ -1,6 +1,7 @@
 """What a pressed button does: acknowledged first, within a second, then done. Nothing is remembered but what it changes."""
 
 import asyncio
+import html
 from typing import Any
 
 from telegram import Bot
@@ -155,7 +156,7 @@ class Presses:
                 )
                 await self._show(asked, post, picture, in_place=press.action == "tf")
                 return
-        text = voice.words.chart_failed.format(signal_id=signal.signal_id, reason=reason)
+        text = voice.words.chart_failed.format(signal_id=signal.signal_id, reason=html.escape(reason))
         await self._answers.send(asked.chat, text, reply_to=asked.message_id)
 
     async def _market_picture(self, asked: Asked, press: Press, timeframe: Timeframe) -> None:
@@ -171,10 +172,11 @@ class Presses:
                 look=self._looking.look(voice),
             )
         except ChartUnavailableError as error:
-            text = voice.words.chart_failed.format(signal_id=press.symbol, reason=str(error))
+            symbol, reason = html.escape(press.symbol), html.escape(str(error))
+            text = voice.words.chart_failed.format(signal_id=symbol, reason=reason)
             await self._answers.send(asked.chat, text, reply_to=asked.message_id)
             return
-        caption = f"<code>{press.symbol}</code> {timeframe.value} · {press.exchange}"
+        caption = f"<code>{html.escape(press.symbol)}</code> {timeframe.value} · {html.escape(press.exchange)}"
         keyboard = market_keyboard(press.exchange, press.symbol)
         post = Post(chat=asked.chat, text=caption, caption=caption, signal=None, keyboard=keyboard)
         await self._show(asked, post, picture, in_place=True)

@@ -38,11 +38,19 @@ def build_updates(
     log: Any,
     pace: Pace,
     look: ChartLook = DEFAULT_LOOK,
+    results_seconds: float = 0.0,
 ) -> Updates:
     """Everything between an update and its answer. default_chat: TELEGRAM_CHAT_ID; its owner is admin."""
     roles = roles_of(config, default_chat=default_chat)
     people = People(roles, notifier.chats, notifier.state, pace, log)
-    looking = Looking(store=store, cache=cache, config=config, status=notifier.status, look=look)
+    looking = Looking(
+        store=store,
+        cache=cache,
+        config=config,
+        status=notifier.status,
+        look=look,
+        results_seconds=results_seconds,
+    )
     answers = Answers(messenger, notifier.budget, clock, log)
     why = Why(store, config)
     commands = Commands(people=people, looking=looking, why=why, charts=charts, answers=answers, clock=clock, log=log)

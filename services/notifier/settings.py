@@ -80,6 +80,9 @@ class NotifierSettings(ServiceSettings):
     rate_factor: PositiveFloat = Field(
         1.0, validation_alias="RATE_FACTOR", description="How much faster than Telegram the server counts (tests)."
     )
+    results_seconds: NonNegativeFloat = Field(
+        10.0, validation_alias="STATUS_RESULTS_SECONDS", description="How old the results in /status may be."
+    )
     status_seconds: PositiveFloat = Field(5.0, validation_alias="NOTIFIER_STATUS_SECONDS")
 
     def sender_limits(self) -> SenderLimits:

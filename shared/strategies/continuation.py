@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from shared.domain.bias import Direction
+from shared.domain.models import SCORE_MIN, SIGNALS_PER_DAY_MAX
 from shared.domain.timeframe import Timeframe
 from shared.indicators.compiled import kernel
 from shared.indicators.kernels.averages import sma
@@ -41,8 +42,8 @@ MODEL_RANGES = {
 class ModelParameters(SideParameters, frozen=True, kw_only=True):
     """What both models share; the defaults are the reference system's, but for the ATR (Wilder 14)."""
 
-    score_min: float = 75.0
-    signals_per_day_max: int = 5
+    score_min: float = SCORE_MIN
+    signals_per_day_max: int = SIGNALS_PER_DAY_MAX
     equity: float = 1000.0
     risk_pct: float = 1.0
     quantity_decimals: int = 3

@@ -10,10 +10,11 @@ from shared.domain.bias import Direction, MacroBias
 from shared.domain.events import MacroBiasUpdated, SignalClosed, SignalOpened, SignalProgressed
 from shared.domain.outbox import OutboxState
 from shared.domain.slots import Slot, SlotKey
+from shared.runtime.config import TrackerConfig
 from shared.store.candles import CandleStore
 from shared.store.outbox import OutboxStore
 from shared.store.signals import SignalRecord, SignalStore, SlotStore
-from tests.support.notifier import ADMIN, CHAT, NOBODY, TRADER, VIEWER, a_profile, notifier_bench
+from tests.support.notifier import ADMIN, CHAT, CONFIG, NOBODY, TRADER, VIEWER, a_profile, notifier_bench
 from tests.support.signals import EXCHANGE, FIRST_OPEN_MS, STRATEGY, a_signal, closed, some_candles
 from tests.support.telegram_server import TelegramServer
 
@@ -146,6 +147,8 @@ async def test_while_paused_new_signals_are_withheld_and_exits_still_come(server
 
 async def test_open_signals_what_became_of_the_others_and_the_bias_are_shown(server, bench):
     signal = a_signal()
+    model = {"name": "turn", "kind": "reversal", "parameters": {"score_min": 80, "signals_per_day_max": 3}}
+    bench.config = TrackerConfig.model_validate({**CONFIG, "strategies": [*CONFIG["strategies"], model]})
     await SignalStore(bench.store).save([SignalRecord(signal=signal)], fence=None)
     await SignalStore(bench.store).save([SignalRecord(signal=closed(a_signal("ETHUSDT")))], fence=None)
     key = SlotKey(strategy=STRATEGY, exchange=EXCHANGE, symbol="BTCUSDT")
@@ -171,6 +174,7 @@ async def test_open_signals_what_became_of_the_others_and_the_bias_are_shown(ser
 
     assert "Last 1 closed: 100 % won · PnL +1.50 % in sum" in status
     assert "· rsi_divergence: 100 % of 1 won" in status
+    assert "· turn (reversal): score from 80 (+0 by the memory) · today 0/3" in status
     assert "Regime: risk on" in shown
     assert "up 85/100, strong" in shown
     assert "rsi: 61" in shown

@@ -3,6 +3,7 @@
 import html
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final
 
 from services.notifier.core.languages import Words
@@ -18,6 +19,7 @@ NAME_MAX: Final = 60
 _NOTE_MAX: Final = 300
 _NOTES_MAX: Final = 8
 _CONDITIONS_MAX: Final = 12
+_CENT: Final = Decimal("0.01")
 _TAG: Final = re.compile(r"</?(?:b|i|code)>")
 
 Notes = tuple[tuple[int, str], ...]
@@ -64,6 +66,7 @@ def exit_notice(voice: Voice, signal: Signal, *, repeats: int = 0) -> str:
         symbol=clipped(signal.symbol, NAME_MAX),
         price=price_text(end.price, signal.price_decimals),
         pnl=signed_percent(end.pnl_pct),
+        gain=_gain(words, signal),
         reason=_capital(words.exit_reason[end.reason.value]),
         lasted=words.duration.format(duration=duration_text(end.closed_at_ms - signal.opened_at_ms)),
     )
@@ -107,6 +110,24 @@ def signed_percent(value: float) -> str:
     """+1.50 or -0.70; a rounded zero has no minus."""
     text = f"{value:+.2f}"
     return "+0.00" if text == "-0.00" else text
+
+
+def gain_of(signal: Signal) -> Decimal | None:
+    """What the move was worth on the size its strategy gave it: quote currency, before fees, negative for a loss.
+
+    None while the signal is open, and where its strategy gave no size.
+    """
+    if signal.exit is None or signal.sizing is None:
+        return None
+    entry, end, quantity = (Decimal(repr(x)) for x in (signal.entry_price, signal.exit.price, signal.sizing.quantity))
+    return (end - entry if signal.side is Direction.LONG else entry - end) * quantity
+
+
+def signed_money(value: Decimal) -> str:
+    """+1,234.50 or -0.07; below a hundredth two significant digits, +0.0012 say; a zero is +0.00."""
+    if not value:
+        return "+0.00"
+    return f"{value:+,.2f}" if abs(value) >= _CENT else f"{value:+.{1 - value.adjusted()}f}"
 
 
 def utc_text(time_ms: int) -> str:
@@ -171,14 +192,25 @@ def _entry_head(words: Words, signal: Signal) -> str:
 
 def _exit_head(voice: Voice, signal: Signal, end: SignalExit) -> str:
     words, symbol = voice.words, clipped(signal.symbol, NAME_MAX)
-    title = words.exit_title.format(mark=exit_mark(end), side=words.side[signal.side.value], symbol=symbol)
+    outcome = words.outcome["won" if end.pnl_pct > 0 else "lost"]
+    title = words.exit_title.format(
+        mark=exit_mark(end), outcome=outcome, side=words.side[signal.side.value], symbol=symbol
+    )
     reason = _capital(words.exit_reason[end.reason.value])
     lasted = words.duration.format(duration=duration_text(end.closed_at_ms - signal.opened_at_ms))
     how = "" if end.resolution is Resolution.CANDLE else f"\n<i>{words.resolution[end.resolution.value]}</i>"
     price = words.exit.format(price=price_text(end.price, signal.price_decimals))
-    result = words.result.format(pnl=signed_percent(end.pnl_pct))
+    result = words.result.format(pnl=signed_percent(end.pnl_pct), gain=_gain(words, signal))
     told = f"{reason} {lasted} · {voice.time(end.closed_at_ms)}{how}"
     return f"{title}\n\n{price}\n{result}\n{told}"
+
+
+def _gain(words: Words, signal: Signal) -> str:
+    """Behind the percentage, where the strategy said how large; the percentage knows of no fees either."""
+    gain = gain_of(signal)
+    if gain is None or signal.sizing is None:
+        return ""
+    return words.gain.format(gain=signed_money(gain), quantity=f"{signal.sizing.quantity:.8g}")
 
 
 def _levels(words: Words, signal: Signal) -> str:

@@ -5,14 +5,15 @@ import pytest
 
 from services.notifier.core.chats import ChatProfile, wants
 from services.notifier.core.languages import LANGUAGES
-from services.notifier.core.results_texts import results_text
+from services.notifier.core.results_texts import Running, results_text
 from services.notifier.core.texts import plain_text, signal_text
 from services.notifier.core.voice import ENGLISH, Voice
 from shared.domain.events import SignalOpened
 from shared.domain.signals import ExitReason
 from tests.support.signals import a_signal, closed
 
-KINDS = {"trend_30m": "continuation", "rsi_divergence": "rsi_divergence"}
+STRATEGIES = {"trend_30m": Running(kind="continuation"), "rsi_divergence": Running(kind="rsi_divergence")}
+DAY_MS = 86_400_000
 
 
 def ended(number, reason, strategy="rsi_divergence"):
@@ -28,21 +29,56 @@ def test_win_rates_losses_in_a_row_and_the_memory_are_told_by_strategy():
         ended(14, lost, "trend_30m"),
     ]
     now_ms = signals[0].opened_at_ms + 3_600_000
-    lines = plain_text(results_text(ENGLISH, [*reversed(signals), a_signal()], KINDS, now_ms)).splitlines()
+    lines = plain_text(results_text(ENGLISH, [*reversed(signals), a_signal()], STRATEGIES, now_ms)).splitlines()
 
     assert lines == [
         "Last 15 closed: 53 % won · PnL +7.10 % in sum · losses in a row: 2 · opened today: 16",
         "· rsi_divergence: 50 % of 10 won",
         "· trend_30m (trend): 60 % of 5 won",
-        "Adaptive memory: capital 1,031.00 · drawdown 1.34 % · thresholds +0",
+        "Adaptive memory: capital 1,031.00 · drawdown 1.34 %",
+        "· trend_30m (trend): score from 75 (+0 by the memory) · today 5/5",
     ]
 
 
 def test_of_many_only_the_last_twenty_count_and_of_none_nothing_is_said():
     signals = [ended(number, ExitReason.TAKE_PROFIT if number >= 20 else ExitReason.STOP_LOSS) for number in range(40)]
 
-    assert "Last 20 closed: 100 % won" in plain_text(results_text(ENGLISH, signals, KINDS, 0))
-    assert results_text(ENGLISH, [a_signal()], KINDS, 0) == ""
+    assert "Last 20 closed: 100 % won" in plain_text(results_text(ENGLISH, signals, STRATEGIES, 0))
+    assert results_text(ENGLISH, [a_signal()], {"rsi_divergence": STRATEGIES["rsi_divergence"]}, 0) == ""
+
+
+def told_of(strategies, signals, now_ms):
+    return plain_text(results_text(ENGLISH, signals, strategies, now_ms)).splitlines()
+
+
+def test_a_model_says_its_threshold_and_its_day_before_anything_has_closed():
+    strict = Running(kind="reversal", score_min=80, per_day_max=3)
+    off = Running(kind="continuation", enabled=False)
+    midnight_ms = a_signal().opened_at_ms // DAY_MS * DAY_MS + DAY_MS
+    opened = [
+        a_signal(f"S{number}USDT", strategy="turn", candle_open_time_ms=midnight_ms + minute * 60_000)
+        for number, minute in enumerate((-2, -1, 0, 700))  # the second closes at midnight sharp, which ends its day
+    ]
+
+    lines = told_of({"turn": strict, "trend": off}, [*opened, a_signal(strategy="other")], midnight_ms + DAY_MS)
+    assert lines == [
+        "Adaptive memory: capital 1,000.00 · drawdown 0 %",
+        "· turn (reversal): score from 80 (+0 by the memory) · today 2/3",
+    ]
+
+
+def test_what_the_memory_asks_after_losses_is_what_a_model_says():
+    lost = [ended(number, ExitReason.STOP_LOSS, "turn") for number in range(10)]
+    models = {"turn": Running(kind="reversal"), "trend": Running(kind="continuation", score_min=92, per_day_max=9)}
+
+    lines = told_of(models, lost, lost[-1].exit.closed_at_ms + 1)
+    # Ten losses of 0.7 %: all thresholds +5 but none above 95, two signals a day, no reversal, no entries at all.
+    assert lines[-4:] == [
+        "Adaptive memory: capital 930.00 · drawdown 7 %",
+        "· trend: score from 95 (+5 by the memory) · today 10/2",
+        "· turn (reversal): off until 2026-08-11 20:37 UTC",
+        "No entries of its models until 2026-08-10 08:37 UTC",
+    ]
 
 
 @pytest.mark.parametrize(("code", "model"), [("en", "trend"), ("vi", "Xu hướng")])

@@ -23,6 +23,7 @@ from services.notifier.core.texts import (
     CAPTION_LENGTH_MAX,
     TEXT_LENGTH_MAX,
     duration_text,
+    exit_notice,
     plain_text,
     signal_caption,
     signal_text,
@@ -76,7 +77,7 @@ def test_an_entry_says_how_large_its_strategy_would_make_it_and_an_exit_no_more(
     assert line in plain_text(signal_text(voice, signal)).splitlines()
     assert line.partition(" ·")[0] in plain_text(signal_text(voice, sized))
     assert "7,142.86" not in signal_text(voice, a_signal())
-    assert "7,142.86" not in signal_text(voice, closed(signal))
+    assert line.partition(" ·")[0] not in plain_text(signal_text(voice, closed(signal)))
 
 
 def test_a_short_points_down():
@@ -93,7 +94,35 @@ def test_an_exit_says_price_result_reason_and_duration(reason, mark, pnl):
     assert text.startswith(f"{mark} <b>EXIT LONG</b> <code>BTCUSDT</code>")
     assert f"Exit: <code>{signal.exit.price:.2f}</code>" in text
     assert f"PnL: <b>{pnl}</b>" in text
+    assert f"· {'won' if mark == '✅' else 'lost'}\n" in text
     assert "after 23 min" in text
+
+
+def sized(signal, quantity):
+    return msgspec.structs.replace(signal, sizing=msgspec.structs.replace(SIZING, quantity=quantity))
+
+
+@pytest.mark.parametrize(
+    ("side", "reason", "price", "quantity", "gain"),
+    [
+        (Direction.LONG, ExitReason.TAKE_PROFIT, 60_000.0, 0.25, "+225.00"),
+        (Direction.LONG, ExitReason.STOP_LOSS, 60_000.0, 0.25, "-105.00"),
+        (Direction.SHORT, ExitReason.TAKE_PROFIT, 60_000.0, 10.0, "+9,000.00"),
+        (Direction.SHORT, ExitReason.STOP_LOSS, 0.1, 3.0, "-0.0021"),
+        (Direction.LONG, ExitReason.EXPIRED, 60_000.0, 0.25, "+0.00"),
+    ],
+)
+def test_an_exit_of_a_sized_signal_says_the_result_in_money_and_that_fees_are_not_in_it(
+    side, reason, price, quantity, gain
+):
+    signal = sized(closed(a_signal(side=side, entry_price=price, price_decimals=4), reason), quantity)
+
+    said = f"· {gain} in quote currency on {quantity:g}, before fees"
+    assert said in plain_text(signal_text(ENGLISH, signal))
+    assert said in plain_text(signal_caption(ENGLISH, signal))
+    assert said in plain_text(exit_notice(ENGLISH, signal))
+    assert "quote currency" not in signal_text(ENGLISH, closed(a_signal())), "its strategy gave no size"
+    assert "chưa trừ phí" in signal_text(Voice(words=LANGUAGES["vi"]), signal)
 
 
 def test_a_correction_adds_one_line_and_a_repeat_its_mark():
@@ -224,6 +253,7 @@ def test_a_chat_reads_its_own_language_and_time_zone():
     text = signal_text(voice, closed(a_signal()))
 
     assert "ĐÓNG LỆNH MUA" in text
+    assert "· THẮNG" in text
     assert "đã chạm chốt lời" in text.lower()
     assert "2026-08-10 03:27 +07" in text
 

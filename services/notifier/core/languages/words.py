@@ -27,7 +27,9 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     sizing_risk: str
     sizing_open_risk: str
     exit: str
+    outcome: dict[str, str]
     result: str
+    gain: str
     exit_reason: dict[str, str]
     resolution: dict[str, str]
     duration: str
@@ -98,6 +100,8 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     results: str
     results_line: str
     results_memory: str
+    results_model: str
+    results_model_off: str
     results_pause: str
     health_up: str
     health_down: str
