@@ -172,7 +172,7 @@ def compile_kernels() -> None:
     from shared.strategies.registry import warm_up
 
     compiled = [*warm_up(), *warm_up_splitting(), *warm_up_reader()]
-    print(f"kernels ready: {', '.join(compiled)}")
+    print(f"kernels ready: {len(compiled)}")
 
 
 @app.command("indicators")
