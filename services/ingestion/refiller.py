@@ -66,6 +66,8 @@ class Refiller:
         self._limits = limits or RefillLimits()
         self._gate = asyncio.Semaphore(self._limits.at_once)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asking_time = asyncio.Lock()
+        self._venue_time_ms = 0  # the latest that the venue told
         self.reached = self.cut = self.failed = self.trades = 0
 
     @property
@@ -190,8 +192,14 @@ class Refiller:
         return answer
 
     async def _visible_to_ms(self, hole: Hole) -> int:
-        """Before what time an answer that is asked for now shows every trade; raises where the hole is younger."""
-        visible_to_ms = await self._rest.server_time_ms() - self._limits.lateness_ms
+        """Before what time an answer that is asked for now shows every trade; raises where the hole is younger.
+
+        The venue's time only rises: an earlier answer will do where it is late enough, and one asks for all.
+        """
+        async with self._asking_time:
+            if self._venue_time_ms - self._limits.lateness_ms < hole.to_ms:
+                self._venue_time_ms = max(self._venue_time_ms, await self._rest.server_time_ms())
+        visible_to_ms = self._venue_time_ms - self._limits.lateness_ms
         if visible_to_ms < hole.to_ms:
             raise TransientError(f"the venue's time must pass {hole.to_ms + self._limits.lateness_ms} first")
         return visible_to_ms

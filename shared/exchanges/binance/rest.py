@@ -35,6 +35,7 @@ class BinanceRest:
     ) -> None:
         chosen = limits or RestLimits(requests_per_second=_WEIGHT_PER_SECOND)
         self._http = VenueHttp(base_url, chosen, transient_status=_BANNED, transport=transport)
+        self._seen_time_ms = 0  # the latest time the venue told
 
     async def instruments(self, symbols: Sequence[str]) -> dict[str, Instrument]:
         """Those of the symbols the venue trades, by symbol; where one is unknown to it, each is asked for alone."""
@@ -70,9 +71,10 @@ class BinanceRest:
     async def klines(self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int) -> list[Kline]:
         """Closed candles with start <= open time < end, oldest first, paging as needed; the forming one is left out.
 
-        The answer does not say the venue's time: it is asked for first, so that what is called closed was closed.
+        The answer does not say the venue's time: it is asked for first, so that what is called closed was closed. Where an
+        earlier answer is late enough for all that is wanted, that one does.
         """
-        server_time_ms = await self.server_time_ms()
+        server_time_ms = self._seen_time_ms if end_ms <= self._seen_time_ms else await self.server_time_ms()
         found: dict[int, Kline] = {}
         page_ms = self.rules.klines_max * timeframe.duration_ms
         page_start_ms = timeframe.open_time_ms(start_ms)
@@ -97,7 +99,9 @@ class BinanceRest:
 
     async def server_time_ms(self) -> int:
         """The venue's clock."""
-        return await self._http.get("/api/v3/time", {}, parse_server_time_ms)
+        server_time_ms = await self._http.get("/api/v3/time", {}, parse_server_time_ms)
+        self._seen_time_ms = max(self._seen_time_ms, server_time_ms)
+        return server_time_ms
 
     async def close(self) -> None:
         """Release connections."""
