@@ -9,16 +9,20 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
+from tests.support.simulation.burial import series
 from tests.support.simulation.compare import differences
 from tests.support.simulation.market import market_of
 from tests.support.simulation.plan import fault_free, plan_of
-from tests.support.simulation.world import History, run_history
+from tests.support.simulation.world import AFTER_MINUTES, History, run_history
 
 _SHOWN = 5
 
 
 class Report(NamedTuple):
-    """failures: one text per failing seed. seen: how often everything happened."""
+    """failures: one text per failing seed. seen: how often everything happened.
+
+    simulated_minutes: of all that was played, the histories without faults among it.
+    """
 
     failures: list[str]
     seen: Counter[str]
@@ -28,6 +32,11 @@ class Report(NamedTuple):
 
 def run_seeds(first: int, seeds: int) -> Report:
     """Play the histories first .. first + seeds - 1 and compare each with its market's history without faults."""
+    with series():
+        return _run_seeds(first, seeds)
+
+
+def _run_seeds(first: int, seeds: int) -> Report:
     references: dict[int, History] = {}
     failures: list[str] = []
     seen: Counter[str] = Counter()
@@ -36,7 +45,9 @@ def run_seeds(first: int, seeds: int) -> Report:
         plan = plan_of(seed)
         if plan.market_seed not in references:
             references[plan.market_seed] = run_history(fault_free(plan.market_seed))
+            minutes += plan.minutes + AFTER_MINUTES
         found: list[str]
+        minutes += plan.minutes + AFTER_MINUTES
         try:
             history = run_history(plan)
         except Exception as error:  # noqa: BLE001 - whatever it is, the seed that shows it is what matters
@@ -47,7 +58,6 @@ def run_seeds(first: int, seeds: int) -> Report:
             seen.update(history.counters)
             seen.update(f"event {event.kind}" for event in history.system_events)
             seen.update(["history"])
-            minutes += plan.minutes
         if found:
             again = f"python -m tests.simulation.run --first {seed} --seeds 1"
             lines = "\n".join(f"    {line[:400]}" for line in found[:_SHOWN])
@@ -64,7 +74,9 @@ def main() -> int:
     report = run_seeds(options.first, options.seeds)
     lines = report.failures or ["no unexplained difference"]
     lines.append(", ".join(f"{what} {number}" for what, number in sorted(report.seen.items())))
-    lines.append(f"{report.simulated_minutes:.0f} simulated minutes in {report.seconds:.1f} s of one core")
+    rate = report.simulated_minutes / max(report.seconds, 1e-9)
+    took = f"{report.simulated_minutes:.0f} simulated minutes in {report.seconds:.1f} s of one core"
+    lines.append(f"{took}: {rate:.0f} minutes a second")
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if report.failures else 0
 

@@ -1,6 +1,6 @@
 """Histories of faults on virtual time: the end is that of the history without them, or says where it differs.
 
-SIMULATION_SEEDS says how many (200; about a second each); a failing one prints the command that plays it again.
+SIMULATION_SEEDS says how many (500; a fifth of a second each); a failing one prints the command that plays it again.
 """
 
 import os
@@ -9,11 +9,11 @@ from collections import Counter
 import pytest
 
 from tests.simulation.run import run_seeds
-from tests.support.simulation.plan import plan_of
+from tests.support.simulation.plan import LASTING, MOMENTARY, plan_of
 from tests.support.simulation.world import run_history
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
-PART = 20
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "500"))
+PART = 50
 ENOUGH = 200
 seen: Counter[str] = Counter()
 
@@ -31,6 +31,7 @@ def test_the_histories_held_what_they_are_for():
     if seen["history"] < ENOUGH:
         pytest.skip(f"{seen['history']} histories were played, {ENOUGH} show everything")
     assert seen["kills"] > seen["history"]
+    assert all(seen[kind] > 0 for kind in (*MOMENTARY, *LASTING)), "a kind of fault never struck"
     assert seen["lost"] > 0
     assert seen["delayed"] > 0
     assert seen["reordered"] > 0

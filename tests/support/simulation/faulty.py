@@ -11,6 +11,9 @@ from shared.domain.errors import TransientError
 from shared.domain.events import Event
 from shared.store.memory import MemoryStore
 from shared.store.port import Outcome, Row, Write
+from tests.support.simulation.process import may_die
+
+_TURN_SHARE = 0.4
 
 
 class Trouble:
@@ -37,7 +40,7 @@ class Trouble:
 
     async def before(self) -> None:
         """A call begins: it may fail without effect."""
-        await asyncio.sleep(0)
+        await self._pass()
         if self.down:
             self.count("down")
             await asyncio.sleep(0.2)
@@ -46,9 +49,15 @@ class Trouble:
             self.count("failed_before")
             raise TransientError(f"{self.name}: no connection")
 
+    async def _pass(self) -> None:
+        """A process may die here; now and then another task has its turn, so that seeds differ in who overtakes whom."""
+        await may_die()
+        if self.chance.random() < _TURN_SHARE:
+            await asyncio.sleep(0)
+
     async def after(self) -> None:
         """The effect is there: the caller may never hear of it."""
-        await asyncio.sleep(0)
+        await self._pass()
         if self.fail_share and self.chance.random() < self.fail_share / 2:
             self.count("failed_after")
             raise TransientError(f"{self.name}: connection reset, outcome unknown")

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from shared.domain.timeframe import MINUTE_MS, Timeframe
 
 START_MS = 1_700_000_100_000 // 900_000 * 900_000
-HISTORY_MINUTES = 260
+HISTORY_MINUTES = 150  # more than a window
 TRADES_FROM_MINUTES = 5  # of history that the venue still shows as trades
 SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
-_MEAN_GAP_MS = {"AAAUSDT": 3_000, "BBBUSDT": 7_000, "CCCUSDT": 25_000}
+_MEAN_GAP_MS = {"AAAUSDT": 6_000, "BBBUSDT": 12_000, "CCCUSDT": 35_000}
 
 
 class MadeTrade(NamedTuple):
@@ -45,6 +45,7 @@ class Market:
         self.end_ms = START_MS + minutes * MINUTE_MS
         self.trades: dict[str, list[MadeTrade]] = {}
         self._bars: dict[str, dict[int, Bar]] = {}
+        self._klines: dict[tuple[str, Timeframe, int], list[object] | None] = {}
         for number, symbol in enumerate(SYMBOLS):
             self._make(symbol, random.Random(f"{seed}-{symbol}"), falls=number == seed % 2)
 
@@ -67,7 +68,7 @@ class Market:
             price = max(500, price + step)
             quantity = chance.randint(1, 60) * (30 if falling else 1)
             trades.append(MadeTrade(at_ms, trade_id, price, quantity, step < 0))
-            gap_ms = 700 if falling else _MEAN_GAP_MS[symbol]
+            gap_ms = 1_500 if falling else _MEAN_GAP_MS[symbol]
             at_ms += chance.choice([0, chance.randint(1, 2 * gap_ms), chance.randint(1, 2 * gap_ms)])
             trade_id += 1
         self.trades[symbol] = trades
@@ -84,7 +85,10 @@ class Market:
 
     def kline(self, symbol: str, timeframe: Timeframe, open_time_ms: int) -> list[object] | None:
         """A row of GET /api/v3/klines; None before the history. Longer ones from the minutes that there are."""
-        return _kline(self, symbol, timeframe, open_time_ms)
+        key = (symbol, timeframe, open_time_ms)
+        if key not in self._klines:
+            self._klines[key] = _kline(self, symbol, timeframe, open_time_ms)
+        return self._klines[key]
 
     def up_to(self, symbol: str, time_ms: int) -> list[MadeTrade]:
         trades = self.trades[symbol]

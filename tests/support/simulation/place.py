@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,10 +10,12 @@ import httpx
 import structlog
 
 import services.aggregator.main as aggregator_main
+import services.ingestion.main as ingestion_main
 import services.ingestion.service as ingestion_service
 import services.logic_engine.main as engine_main
 import shared.bus.memory as memory_bus
 import shared.exchanges.websocket as venue_websocket
+from services.notifier import sender
 from shared.exchanges import registry
 from shared.exchanges.binance.feed import BinanceFeed
 from shared.exchanges.binance.instruments import BINANCE_RULES
@@ -20,6 +23,8 @@ from shared.exchanges.binance.rest import BinanceRest
 from shared.exchanges.http import RestLimits
 from shared.exchanges.venue import BINANCE_SPOT
 from shared.runtime import consumer
+from shared.runtime.config import load_config
+from tests.support.simulation import pace
 
 Change = tuple[Any, str, Any]
 
@@ -37,14 +42,17 @@ def in_place(
         make_rest=lambda url: BinanceRest(url, limits=limits, transport=transport),
         make_feed=BinanceFeed,
     )
+    loaded = cache(load_config)  # every life of every process reads the same file
     changes: list[Change] = [
         (venue_websocket, "connect", connect),
-        (venue_websocket, "_HOUSEKEEPING_SECONDS", 2.0),
-        (ingestion_service, "TICK_SECONDS", 1.0),
-        (ingestion_service, "STATUS_SECONDS", 5.0),
-        (consumer, "PULL_WAIT_SECONDS", 30.0),
-        (memory_bus, "_POLL_SECONDS", 0.5),
-        (aggregator_main, "_LOOK_SECONDS", 10.0),
+        (venue_websocket, "_HOUSEKEEPING_SECONDS", pace.HOUSEKEEPING_SECONDS),
+        (ingestion_service, "TICK_SECONDS", pace.TICK_SECONDS),
+        (ingestion_service, "STATUS_SECONDS", pace.INGESTION_STATUS_SECONDS),
+        (consumer, "PULL_WAIT_SECONDS", pace.PULL_WAIT_SECONDS),
+        (memory_bus, "_POLL_SECONDS", pace.BUS_POLL_SECONDS),
+        (aggregator_main, "_LOOK_SECONDS", pace.LOOK_SECONDS),
+        (sender, "_IDLE_SECONDS_MAX", pace.SENDER_IDLE_SECONDS),
+        *((module, "load_config", loaded) for module in (ingestion_main, aggregator_main, engine_main)),
         (engine_main, "gc", SimpleNamespace(collect=lambda: 0, freeze=lambda: None)),
         *more,
     ]

@@ -49,6 +49,13 @@ class Process:
             _running.reset(token)
 
 
+async def may_die() -> None:
+    """An await of the running process at which nobody else has a turn: where it dies, this never returns."""
+    process = _running.get()
+    if process is not None and not process.step():
+        await asyncio.get_running_loop().create_future()
+
+
 class _Guarded(Coroutine[Any, Any, Any]):
     """A coroutine that is stepped only while its process lives; afterwards its task waits for ever."""
 

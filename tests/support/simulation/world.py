@@ -2,23 +2,17 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import random
-import sys
 import tempfile
-import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import services.aggregator.main as aggregator_main
 import services.ingestion.main as ingestion_main
 import services.ingestion.service as ingestion_service
 import services.logic_engine.main as engine_main
-from services.aggregator.settings import Settings as AggregatorSettings
-from services.ingestion.settings import IngestionSettings
-from services.logic_engine.settings import Settings as EngineSettings
 from services.notifier.messengers.recording import RecordedMessage, RecordingMessenger
 from services.notifier.notifier import Notifier
 from shared.bus.memory import MemoryBus
@@ -31,19 +25,23 @@ from shared.exchanges.venue import BINANCE_SPOT
 from shared.runtime import consumer
 from shared.runtime.leadership import process_owner
 from shared.runtime.service import ServiceContext
+from shared.runtime.settings import ServiceSettings
 from shared.runtime.topology import load_topology
 from shared.store.candles import CandleStore
 from shared.store.decisions import DecisionStore
 from shared.store.memory import MemoryStore
 from shared.store.signals import SignalStore
+from tests.support.simulation import pace
+from tests.support.simulation.burial import buried_afterwards
 from tests.support.simulation.faulty import FaultyBus, FaultyStore, Trouble
 from tests.support.simulation.loop import ServerClock, SkewedClock, VirtualLoop, run_until, virtual_time
 from tests.support.simulation.market import START_MS, SYMBOLS, Market, market_of
 from tests.support.simulation.place import in_place
 from tests.support.simulation.plan import QUIET_FROM_MINUTE, Fault, Plan
-from tests.support.simulation.process import Process, forget_the_dead, guard_tasks
+from tests.support.simulation.process import Process, guard_tasks
 from tests.support.simulation.venue import SimulatedVenue, VenueTransport
 
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 STRATEGY = "rsi_divergence"
 AFTER_MINUTES = 2.0  # what is left to repair when the market has ended
 _CONFIG = """\
@@ -103,32 +101,13 @@ def run_history(plan: Plan) -> History:
     random.seed(plan.seed)
     market = market_of(plan.market_seed, plan.minutes)
     with (
-        _buried_afterwards(),
+        buried_afterwards(),
         tempfile.TemporaryDirectory() as folder,
         virtual_time(START_MS) as (loop, skewed),
     ):
         world = World(plan, market, loop, skewed, Path(folder))
         with world.in_place():
             return run_until(loop, world.run())
-
-
-@contextlib.contextmanager
-def _buried_afterwards() -> Iterator[None]:
-    """Killed tasks are collected when all is over and their loop is gone, not at any odd moment; they complain to nobody."""
-    if not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()  # what was there before the first history is not looked at after each
-    gc.disable()
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
-        yield
-    finally:
-        forget_the_dead()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            gc.collect()
-        gc.enable()
-        sys.unraisablehook = hook
 
 
 class World:
@@ -147,7 +126,9 @@ class World:
         self.store = FaultyStore(self.inner_store, self.store_trouble)
         self.bus = FaultyBus(self.inner_bus, self.bus_trouble)
         self.cache = MemoryCache()
-        self.venue = SimulatedVenue(market, clock_every_ms=1_500, chance=random.Random(f"venue-{plan.seed}"))
+        self.venue = SimulatedVenue(
+            market, clock_every_ms=pace.VENUE_CLOCK_MS, chance=random.Random(f"venue-{plan.seed}")
+        )
         self.messenger = RecordingMessenger(now_ms=clock.market_ms, find_decision=self._no_decision)
         self.counters: dict[str, int] = {}
         self._lives: list[Process] = []
@@ -241,34 +222,24 @@ class World:
             stopping=asyncio.Event(),
         )
 
-    def _common(self, name: str) -> dict[str, Any]:
+    def _of(self, settings: SettingsT, name: str) -> SettingsT:
+        """The settings as this process has them."""
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
-        return {"data_dir": folder, "tracker_config": self._folder / "tracker.yaml", "instance_id": name}
+        own = {"data_dir": folder, "tracker_config": self._folder / "tracker.yaml", "instance_id": name}
+        return settings.model_copy(update=own)
 
     async def _ingestion(self, name: str) -> None:
-        settings = IngestionSettings(
-            **self._common(name), window_ms=1_000, heartbeat_ms=3_000, retry_seconds_max=5.0, queue_batches_max=40
-        )
-        await ingestion_main.start(self._context("ingestion", settings))
+        await ingestion_main.start(self._context("ingestion", self._of(pace.INGESTION, name)))
 
     async def _aggregator(self, name: str) -> None:
-        settings = AggregatorSettings(
-            **self._common(name),
-            lease_ttl_ms=12_000,
-            repair_every_seconds=15.0,
-            status_every_seconds=20.0,
-            backfill_candles=260,
-            feed_freshness_seconds=20.0,
-        )
-        await aggregator_main.start(self._context("aggregator", settings))
+        await aggregator_main.start(self._context("aggregator", self._of(pace.AGGREGATOR, name)))
 
     async def _engine(self, name: str) -> None:
-        settings = EngineSettings(**self._common(name), lease_ttl_ms=12_000, status_every_seconds=20.0)
-        await engine_main.start(self._context("logic_engine", settings))
+        await engine_main.start(self._context("logic_engine", self._of(pace.ENGINE, name)))
 
     async def _notifier(self, name: str) -> None:
-        context = self._context("notifier", EngineSettings(**self._common(name)))
+        context = self._context("notifier", self._of(pace.ENGINE, name))
         notifier = Notifier(
             store=context.store,
             messenger=self.messenger,
@@ -278,6 +249,7 @@ class World:
             owner=process_owner(name),
             bus=context.bus,
             cache=context.cache,
+            limits=pace.SENDER,
         )
         async with asyncio.TaskGroup() as tasks:
             for subscription in ("notifier--trade-signals-micro", "notifier--system-events"):
