@@ -26,10 +26,12 @@ checks() {
   step "configuration, YAML, shell"
   "$bin/cst" config check
   "$bin/yamllint" --strict config infra docker
-  "$bin/shellcheck" start_services.sh run_tests.sh locks/update.sh docker/*.sh .ci/run
+  "$bin/shellcheck" start_services.sh run_tests.sh locks/update.sh docker/*.sh infra/check.sh .ci/run
   step "images and builds"
   "$bin/hadolint" docker/Dockerfile
   "$bin/check-jsonschema" --builtin-schema vendor.compose-spec docker/compose.yaml
+  step "infrastructure"
+  infra/check.sh
 }
 
 [[ ${1:-} == tests ]] || checks

@@ -34,6 +34,7 @@ tape_app = typer.Typer(help="The stored tape of trades.", no_args_is_help=True)
 app.add_typer(tape_app, name="tape")
 
 ENV_EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
+INFRA_SETTINGS = ENV_EXAMPLE.parent / "infra" / "settings.yaml"
 SCHEMAS_DIR = Path(__file__).resolve().parents[1] / "infra" / "schemas"
 
 
@@ -115,11 +116,13 @@ def config_check(
 
 @config_app.command("env-example")
 def config_env_example() -> None:
-    """Write .env.example anew from the settings of every service."""
+    """Write .env.example and infra/settings.yaml anew from the settings of every service."""
     from cli.env_example import write_env_example
+    from cli.infra_settings import write_infra_settings
 
     write_env_example(ENV_EXAMPLE)
-    print(ENV_EXAMPLE.name)
+    write_infra_settings(INFRA_SETTINGS)
+    print(f"{ENV_EXAMPLE.name}\ninfra/{INFRA_SETTINGS.name}")
 
 
 @schemas_app.command("write")

@@ -1,4 +1,4 @@
-"""What infra/topology.yaml declares: every topic, subscription and table, checked against itself."""
+"""What infra/topology.yaml declares: every topic, subscription, table and service, checked against itself."""
 
 import msgspec
 
@@ -41,21 +41,55 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     write_once: bool = False
 
 
+class ServiceRights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a service may do. publishes: topics, dead letters of others among them. writes: tables, which it reads too.
+
+    A name that ends in `*` stands for every table that begins so.
+    """
+
+    name: str
+    publishes: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+
 class Topology(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of it. Raises InvalidValueError where names repeat or a subscription reads no declared topic."""
+    """All of it. Raises InvalidValueError where names repeat, or something names what is not declared."""
 
     topics: tuple[Topic, ...]
     subscriptions: tuple[Subscription, ...]
     tables: tuple[Table, ...]
+    services: tuple[ServiceRights, ...] = ()
 
     def __post_init__(self) -> None:
-        for kind in ("topics", "subscriptions", "tables"):
+        for kind in ("topics", "subscriptions", "tables", "services"):
             names = [item.name for item in getattr(self, kind)]
             require(len(names) == len(set(names)), f"names of {kind} must be unique", names, "topology")
         topics = {topic.name for topic in self.topics}
         for subscription in self.subscriptions:
             place = f"topology, subscription {subscription.name}"
             require(subscription.topic in topics, "a subscription reads a declared topic", subscription.topic, place)
+        topics |= {subscription.dead_letter_topic for subscription in self.subscriptions}
+        for service in self.services:
+            place = f"topology, service {service.name}"
+            unknown = [name for name in service.publishes if name not in topics]
+            require(not unknown, "a service publishes to declared topics", unknown, place)
+            unknown = [name for name in (*service.reads, *service.writes) if not self._matching(name)]
+            require(not unknown, "a service reads and writes declared tables", unknown, place)
+
+    def _matching(self, name: str) -> tuple[Table, ...]:
+        prefix = name.removesuffix("*")
+        return tuple(
+            item for item in self.tables if item.name == name or (prefix != name and item.name.startswith(prefix))
+        )
+
+    def tables_of(self, service: str) -> tuple[Table, ...]:
+        """The tables a service may read, whether its name has hyphens or underscores; all for one that is not declared."""
+        found = [item for item in self.services if item.name == service.replace("_", "-")]
+        if not found:
+            return self.tables
+        names = [table.name for name in (*found[0].reads, *found[0].writes) for table in self._matching(name)]
+        return tuple(table for table in self.tables if table.name in names)
 
     def table(self, name: str) -> Table:
         """The declared table; raises InvalidValueError for an undeclared one."""

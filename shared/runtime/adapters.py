@@ -7,7 +7,7 @@ embedded file. A real project's Pub/Sub is only ever used where BUS=pubsub says 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from shared.bus.port import Bus
 from shared.cache.port import Cache
 from shared.domain.errors import PermanentError
-from shared.domain.topology import Topology
+from shared.domain.topology import Table, Topology
 from shared.runtime.clock import Clock
 from shared.runtime.settings import ServiceSettings, SettingsError
 from shared.sqlite.database import Database, open_database
@@ -62,13 +62,18 @@ def _named(name: str, automatic: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def open_adapters(settings: ServiceSettings, topology: Topology, clock: Clock) -> AsyncIterator[Adapters]:
-    """All three, closed again within seconds. Raises PermanentError naming what is missing or wrongly set."""
+async def open_adapters(
+    settings: ServiceSettings, topology: Topology, clock: Clock, *, service: str = ""
+) -> AsyncIterator[Adapters]:
+    """All three, closed again within seconds. Raises PermanentError naming what is missing or wrongly set.
+
+    service: whose tables must be there and readable; without a name all must.
+    """
     choice = chosen(settings)
     async with contextlib.AsyncExitStack() as stack:
         database = await _database(settings, stack) if choice.embedded else None
         store, cache, bus = await asyncio.gather(
-            _store(settings, choice, topology, clock, database),
+            _store(settings, choice, topology, clock, database, service=service),
             _cache(settings, choice, clock, database),
             _bus(settings, choice, topology, clock, database),
         )
@@ -122,7 +127,13 @@ async def _bus(
 
 
 async def _store(
-    settings: ServiceSettings, choice: Choice, topology: Topology, clock: Clock, database: Database | None
+    settings: ServiceSettings,
+    choice: Choice,
+    topology: Topology,
+    clock: Clock,
+    database: Database | None,
+    *,
+    service: str = "",
 ) -> Store:
     if choice.store == "bigtable":
         from shared.store.bigtable_import import import_data_client
@@ -132,7 +143,7 @@ async def _store(
 
         store = BigtableStore(*bigtable_place(settings), topology, clock)
         try:
-            await _require_tables(store, topology)
+            await _require_tables(store, topology.tables_of(service))
         except PermanentError:
             await _bounded(store.close)
             raise
@@ -156,13 +167,11 @@ async def _cache(settings: ServiceSettings, choice: Choice, clock: Clock, databa
     return SqliteCache(database, clock)
 
 
-async def _require_tables(store: Store, topology: Topology) -> None:
-    """Read a row of every table, so that a missing one ends the start and not, later, a message."""
-    answers = await asyncio.gather(*(store.get(table.name, "~") for table in topology.tables), return_exceptions=True)
+async def _require_tables(store: Store, tables: Sequence[Table]) -> None:
+    """Read a row of each, so that a missing one ends the start and not, later, a message."""
+    answers = await asyncio.gather(*(store.get(table.name, "~") for table in tables), return_exceptions=True)
     faults = {
-        table.name: answer
-        for table, answer in zip(topology.tables, answers, strict=True)
-        if isinstance(answer, PermanentError)
+        table.name: answer for table, answer in zip(tables, answers, strict=True) if isinstance(answer, PermanentError)
     }
     if faults:
         raise PermanentError(f"tables {', '.join(faults)}: {next(iter(faults.values()))}")

@@ -65,7 +65,7 @@ async def open_context(name: str, settings: SettingsT) -> AsyncIterator[ServiceC
     """Open the adapters that the settings choose, and close them again."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     topology, clock = load_topology(), settings.clock()
-    async with open_adapters(settings, topology, clock) as adapters:
+    async with open_adapters(settings, topology, clock, service=name) as adapters:
         yield ServiceContext(
             name=name,
             settings=settings,
