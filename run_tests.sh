@@ -25,11 +25,13 @@ checks() {
   "$bin/lint-imports"
   step "configuration, YAML, shell"
   "$bin/cst" config check
-  "$bin/yamllint" --strict config infra docker
-  "$bin/shellcheck" start_services.sh run_tests.sh locks/update.sh docker/*.sh infra/check.sh .ci/run
+  "$bin/yamllint" --strict config infra docker cloudbuild.yaml .github
+  "$bin/shellcheck" start_services.sh run_tests.sh locks/update.sh docker/*.sh docker/release/*.sh infra/check.sh .ci/run
   step "images and builds"
   "$bin/hadolint" docker/Dockerfile
   "$bin/check-jsonschema" --builtin-schema vendor.compose-spec docker/compose.yaml
+  "$bin/check-jsonschema" --builtin-schema vendor.cloudbuild cloudbuild.yaml
+  "$bin/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/*.yaml
   step "infrastructure"
   infra/check.sh
 }

@@ -80,3 +80,39 @@ def test_compose_starts_every_image_and_waits_for_its_health():
     assert all(DIGEST.search(image) for image in pulled)
     assert {"resources", "pubsub", "bigtable", "redis", "simulator"} == waited
     assert all(one["read_only"] for one in services.values() if "build" in one)
+
+
+def steps() -> list[dict[str, Any]]:
+    return yaml.safe_load((ROOT / "cloudbuild.yaml").read_text(encoding="utf-8"))["steps"]
+
+
+def test_the_build_moves_nothing_before_tests_scan_and_smoke():
+    order = [step["id"] for step in steps()]
+
+    assert order == ["prepare", "lint", "tests", "build", "scan", "push", "deploy", "smoke", "traffic"]
+    assert not [step for step in steps() if "waitFor" in step]  # one after the other
+
+
+def test_the_build_makes_and_deploys_what_there_is():
+    build = yaml.safe_load((ROOT / "cloudbuild.yaml").read_text(encoding="utf-8"))
+    units = [unit.split(":") for unit in build["substitutions"]["_UNITS"].split()]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "images.yaml").read_text(encoding="utf-8"))
+
+    assert tuple(build["substitutions"]["_TARGETS"].split()) == TARGETS
+    assert tuple(workflow["jobs"]["image"]["strategy"]["matrix"]["target"]) == TARGETS
+    assert {target for _, target, _ in units} == set(TARGETS) - {"simulator", "tools"}
+    assert [unit for unit, _, kind in units if kind == "public"] == ["notifier-webhook"]
+    for name in ("images.sh", "deploy.sh"):  # by hand the same as there
+        script = (ROOT / "docker" / "release" / name).read_text(encoding="utf-8").replace("\\\n", "")
+        [[variable, default]] = re.findall(r"=\$\{(TARGETS|UNITS):-([^}]*)\}", script)
+        assert default.split() == build["substitutions"][f"_{variable}"].split()
+
+
+def test_actions_are_pinned_and_may_do_nothing_more_than_they_must():
+    for file in (ROOT / ".github" / "workflows").glob("*.yaml"):
+        text = file.read_text(encoding="utf-8")
+        used = re.findall(r"uses: (\S+)", text)
+
+        assert used
+        assert all(name.startswith("./") or re.search(r"@[0-9a-f]{40}$", name) for name in used), file
+        assert "permissions" in yaml.safe_load(text), file
