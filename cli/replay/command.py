@@ -32,6 +32,9 @@ from shared.domain.timeframe import Timeframe
 from shared.runtime.config import TrackerConfig, load_config
 
 _REFUSED_SHOWN = 5
+# The decoding thread needs the interpreter for moments between its long compiled calls; at the usual 5 ms a time it would
+# fall behind the services, which then wait for it.
+_SWITCH_SECONDS = 0.0005
 _Result = TypeVar("_Result")
 
 
@@ -58,6 +61,8 @@ def run_replay(
         wrapper_class=structlog.make_filtering_bound_logger(50)
     )  # results speak; refusals are in a file
     gc.disable()  # a replay makes millions of small values and no cycles: looking for some costs a fifth of its time
+    switch_seconds = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     batches = batches_file(trades)
     try:
         if batches.is_file():  # an exported tape: its own batches and watermarks
@@ -70,6 +75,7 @@ def run_replay(
         )
     finally:
         gc.enable()
+        sys.setswitchinterval(switch_seconds)
 
 
 def reading_until_ids_fit(

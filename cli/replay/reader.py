@@ -1,6 +1,5 @@
 """A recorded tape, chunk by chunk, as columns. Gzip or plain CSV; the header names the columns."""
 
-import gzip
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +10,14 @@ import msgspec
 import numpy as np
 
 from cli.replay import kernel
+from cli.replay.inflate import inflated
 from cli.replay.screen import TimeLimits, screen_scales, screen_times
 from shared.domain.errors import PermanentError
 from shared.domain.trades import BoolColumn, FloatColumn, IdColumn, IntColumn
 
 CHUNK_BYTES: Final = 1 << 21
-_PIECE_BYTES: Final = 1 << 17
 _GZIP_MAGIC: Final = b"\x1f\x8b"
-_DAMAGE: Final = (EOFError, zlib.error, gzip.BadGzipFile)
+_DAMAGE: Final = (EOFError, zlib.error)
 _ROLES: Final = {
     "event_time": kernel.EVENT_TIME,
     "symbol": kernel.SYMBOL,
@@ -79,6 +78,7 @@ EMPTY_CHUNK: Final = TapeChunk(
     venue_sequence=_NO_INTEGERS,
     tie_rank=_NO_INTEGERS,
 )
+_POWERS_OF_TEN: Final = np.array([10.0**decimals for decimals in range(19)])
 _TIE_BASE: Final = 10**9  # the tape's rows keep tie ranks in 32 bits
 
 
@@ -131,8 +131,8 @@ class TapeReader:
             with self.path.open("rb") as raw:
                 packed = raw.read(2) == _GZIP_MAGIC
                 raw.seek(0)
-                source = gzip.GzipFile(fileobj=raw) if packed else raw
-                yield from self._read(source, raw)  # type: ignore[arg-type]  # GzipFile reads like any binary file
+                pieces = inflated(raw, max(1, CHUNK_BYTES // 4)) if packed else iter(lambda: raw.read(CHUNK_BYTES), b"")
+                yield from self._read(pieces, raw)
         except _DAMAGE as error:
             raise TapeError(
                 f"the gzip data is cut or damaged after line {self._line - 1} ({self.path}): {error}"
@@ -140,11 +140,12 @@ class TapeReader:
         except OSError as error:
             raise TapeError(f"the tape cannot be read: {error.strerror or error} ({self.path})") from error
 
-    def _read(self, source: BinaryIO, raw: BinaryIO) -> Iterator[TapeChunk]:
-        roles = self._header(source)
-        rest, final = b"", False
+    def _read(self, pieces: Iterator[bytes], raw: BinaryIO) -> Iterator[TapeChunk]:
+        header, rest = self._header(pieces)
+        roles = self._roles(header)
+        final = False
         while not final:
-            data, damage = _pieces(source)
+            data, damage = _some(pieces, CHUNK_BYTES - len(rest))
             self.bytes_read = raw.tell()
             final = not data or damage is not None
             buffer = rest + data
@@ -157,11 +158,18 @@ class TapeReader:
             if damage is not None:
                 raise damage
 
-    def _header(self, source: BinaryIO) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def _header(self, pieces: Iterator[bytes]) -> tuple[bytes, bytes]:
+        """The first line, and what was read behind it."""
         self._line = 1
-        line = source.readline()
+        line = b""
+        while b"\n" not in line and (data := next(pieces, b"")):
+            line += data
         self._line = 2
-        names = [name.strip() for name in line.decode("utf-8-sig", "replace").strip().split(",")]
+        header, _, rest = line.partition(b"\n")
+        return header, rest
+
+    def _roles(self, header: bytes) -> IntColumn:
+        names = [name.strip() for name in header.decode("utf-8-sig", "replace").strip().split(",")]
         missing = [name for name in REQUIRED_COLUMNS if name not in names]
         if missing:
             raise TapeError(
@@ -180,12 +188,12 @@ class TapeReader:
         screen_scales(out, status, decided, self._scales, self._largest)
         good = status[:decided] == kernel.GOOD
         first_line, self._line = self._line, self._line + decided
+        lines = first_line + np.arange(decided)
+        out, spans = out[:decided], spans[:decided]
         if not good.all():
             self._refuse(buffer, status[:decided], by_ms, first_line)
-        if not good.any():
-            return None, consumed
-        lines = first_line + np.flatnonzero(good)
-        return self._chunk(buffer, out[:decided][good], spans[:decided][good], lines), consumed
+            lines, out, spans = lines[good], out[good], spans[good]
+        return (self._chunk(buffer, out, spans, lines) if len(lines) else None), consumed
 
     def _scan_rows(self, buffer: bytes, roles: IntColumn) -> tuple[IntColumn, IntColumn, IntColumn, int, int]:
         """Columns, status and id spans of the buffer's whole lines, how many these are and their bytes."""
@@ -219,7 +227,7 @@ class TapeReader:
             symbol_index=columns[1],
             trade_id=trade_id,
             # Mantissa and power of ten are exact in float64 below 2^53, so that the quotient is the nearest float64.
-            price=columns[3] / 10.0 ** columns[4],
+            price=columns[3] / _POWERS_OF_TEN[columns[4]],
             price_decimals=columns[4],
             quantity_mantissa=columns[5],
             quantity_decimals=columns[6],
@@ -254,19 +262,20 @@ class TapeReader:
             self.refused.append(RefusedRow(file=self.path.name, line=first_line + row, reason=reason, text=text[:200]))
 
 
-def _pieces(source: BinaryIO) -> tuple[bytes, Exception | None]:
-    """About a chunk of the file, and what ended it early: gzip data that is cut still yields all that is before the cut."""
-    pieces, length = [], 0
+def _some(pieces: Iterator[bytes], bytes_wanted: int) -> tuple[bytes, Exception | None]:
+    """About so much of the file, at least one piece, and what ended it early: data that is cut still yields all before it."""
+    found: list[bytes] = []
+    length = 0
     try:
-        while length < CHUNK_BYTES:
-            piece = source.read1(min(_PIECE_BYTES, CHUNK_BYTES - length))  # type: ignore[attr-defined]  # both kinds have it
+        while not found or length < bytes_wanted:
+            piece = next(pieces, b"")
             if not piece:
                 break
-            pieces.append(piece)
+            found.append(piece)
             length += len(piece)
     except _DAMAGE as error:
-        return b"".join(pieces), error
-    return b"".join(pieces), None
+        return b"".join(found), error
+    return b"".join(found), None
 
 
 def _printable(name: bytes) -> str | None:

@@ -41,8 +41,8 @@ class Deciding:
             entry_freshness_ms=self._entry_freshness_ms,
         )
         made: list[Decision] = []
-        for active in self._state.strategies:
-            series = self._ready(active, wave)
+        for number, active in enumerate(self._state.strategies):
+            series = self._ready(number, active, wave)
             if series:
                 windows = self._windows(active, series, moment.close_time_ms)
                 biases = await self._state.biases(series, moment.close_time_ms)
@@ -69,7 +69,7 @@ class Deciding:
             for need in active.strategy.needs
         }
 
-    def _ready(self, active: ActiveStrategy, wave: Sequence[CandlesClosed]) -> list[Series]:
+    def _ready(self, number: int, active: ActiveStrategy, wave: Sequence[CandlesClosed]) -> list[Series]:
         """Series whose own candle closed here and is not handled yet, where every window needed reaches here."""
         own, close_ms = active.timeframe, wave[0].close_time_ms
         if not own.closes_at(close_ms):
@@ -77,16 +77,15 @@ class Deciding:
         needs = [
             (self._state.tables[need.timeframe], need.length) for need in active.strategy.needs if not need.optional
         ]
+        slots, keys = self._state.slots, self._state.keys
         ready = []
         for event in wave:
             series = (event.exchange, event.symbol)
             announced = event.candles[0].timeframe is own or any(candle.timeframe is own for candle in event.candles)
-            if (
-                announced
-                and self._state.awaits(active, event)
-                and all(table.ready(series, close_ms, length) for table, length in needs)
-            ):
+            if announced and slots[keys(series)[number]].handled_through_ms < close_ms:
                 ready.append(series)
+        for table, length in needs:
+            ready = [series for series in ready if table.ready(series, close_ms, length)]
         return ready
 
     async def _with_alerts(self, made: Sequence[Decision]) -> list[Decision]:

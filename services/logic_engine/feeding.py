@@ -104,10 +104,12 @@ class Feeding:
 
     async def bring_windows(self, wave: Sequence[CandlesClosed]) -> None:
         """Push the wave's candles into their windows; a window that does not continue is loaded from the store."""
-        for event in wave:
-            for candle in event.candles:
-                table = self._state.tables.get(candle.timeframe)
-                if table is not None and not _continues(table, candle):
+        for timeframe, table in self._state.tables.items():
+            if not timeframe.closes_at(wave[0].close_time_ms):
+                continue
+            candles = [candle for event in wave for candle in event.candles if candle.timeframe is timeframe]
+            for candle in table.push_next(candles):
+                if not _continues(table, candle):
                     await self._load(table, candle)
 
     async def hydrate(self) -> None:

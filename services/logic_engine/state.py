@@ -77,11 +77,6 @@ class State:
             keys = self._keys[series] = tuple(active.slot_key(*series) for active in self.strategies)
         return keys
 
-    def awaits(self, active: ActiveStrategy, event: CandlesClosed) -> bool:
-        """Whether the strategy has not handled this close yet."""
-        key = self.keys((event.exchange, event.symbol))[self.strategies.index(active)]
-        return self.slots[key].handled_through_ms < event.close_time_ms
-
     async def open_slots(self, first_close_ms: dict[Series, int]) -> None:
         """Load the slots of these series; where there is none yet, it begins just before the close given."""
         missing = [key for series in first_close_ms for key in self.keys(series) if key not in self.slots]
@@ -152,14 +147,13 @@ class State:
 
     async def biases(self, series: Sequence[Series], close_time_ms: int) -> list[BiasInForce]:
         """The bias in force for each series at the close."""
-        found: dict[tuple[str, str], BiasInForce] = {}
-        pairs = [base_and_quote(symbol) for _, symbol in series]
-        for pair in pairs:
-            if pair not in found:
-                if pair not in self._biases:
-                    self._biases[pair] = await self._ports.biases.versions(*pair)
-                found[pair] = bias_at(self._biases[pair], close_time_ms)
-        return [found[pair] for pair in pairs]
+        found = []
+        for _, symbol in series:
+            pair = base_and_quote(symbol)
+            if pair not in self._biases:
+                self._biases[pair] = await self._ports.biases.versions(*pair)
+            found.append(bias_at(self._biases[pair], close_time_ms))
+        return found
 
     def remember_bias(self, bias: MacroBias) -> None:
         """A new version is stored: add it to what was read, in its place; what was there first stays."""

@@ -229,17 +229,18 @@ class MemoryBus:
         now_ms = self._clock.wall_ms()
         lease = next(self._leases)
         deliveries: list[Delivery] = []
-        while len(deliveries) < max_messages:
-            due_ms = queue.due_at_ms()
-            if due_ms is None or due_ms > now_ms:
-                break
-            pending = queue.pending[heapq.heappop(queue.ready)[1]]
-            delivery = self._deliver(queue, pending, lease, now_ms)
+        ready, token = queue.ready, str(lease)
+        while ready and ready[0][0] <= now_ms and len(deliveries) < max_messages:
+            visible_at_ms, number = heapq.heappop(ready)
+            pending = queue.pending.get(number)
+            if pending is None or pending.visible_at_ms != visible_at_ms:
+                continue  # an outdated entry
+            delivery = self._deliver(queue, pending, lease, token, now_ms)
             if delivery is not None:
                 deliveries.append(delivery)
         return deliveries
 
-    def _deliver(self, queue: _Queue, pending: _Pending, lease: int, now_ms: int) -> Delivery | None:
+    def _deliver(self, queue: _Queue, pending: _Pending, lease: int, token: str, now_ms: int) -> Delivery | None:
         """Lease one message; None where it was dead-lettered instead."""
         pending.attempts += 1
         attempts_max = queue.declared.max_delivery_attempts
@@ -262,7 +263,7 @@ class MemoryBus:
             event=event,
             attributes=message.given or NO_ATTRIBUTES,
             attempt=pending.attempts,
-            token=str(lease),
+            token=token,
         )
 
     def _queue(self, subscription: str) -> _Queue:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.domain.bias import KEPT_FROM, STRONG_FROM, BiasInForce, Direction, MacroBias, bias_in_force
+from shared.domain.bias import KEPT_FROM, NO_BIAS, STRONG_FROM, BiasInForce, Direction, MacroBias, bias_in_force
 
 
 def bias_at(versions: Sequence[MacroBias], close_time_ms: int) -> BiasInForce:
@@ -11,6 +11,8 @@ def bias_at(versions: Sequence[MacroBias], close_time_ms: int) -> BiasInForce:
     A neutral version, one from 80 up and one below 70 settle the state whatever came before, so that the fold may begin
     at the newest of them: with a year of versions only the last few are read.
     """
+    if not versions:
+        return NO_BIAS
     needed: list[MacroBias] = []
     for bias in reversed(versions):
         if bias.effective_from_ms > close_time_ms:

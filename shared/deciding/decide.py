@@ -31,28 +31,30 @@ def decide(
     """One Decision per (exchange, symbol), all from one call of the strategy; row i of each window belongs to series i."""
     columns = {timeframe: window.columns for timeframe, window in windows.items()}
     outcomes = active.evaluate([symbol for _, symbol in series], columns)
-    closes = windows[active.timeframe].columns.close[:, -1].tolist()
+    name, timeframe, parameters = active.name, active.timeframe, active.strategy.parameters
+    closes = windows[timeframe].columns.close[:, -1].tolist()
     fresh = freshness_gate(moment.close_time_ms, moment.market_ms, moment.entry_freshness_ms)
     read = [windows[need.timeframe] for need in active.strategy.needs]
+    records = list(zip(*[window.records for window in read], strict=True))
+    unusable = [sum(row) for row in zip(*[window.unusable for window in read], strict=True)]
     decisions = []
     for row, (exchange, symbol) in enumerate(series):
         outcome, bias = outcomes[row], biases[row]
-        unusable = sum([window.unusable[row] for window in read])
         absent = tuple([window.missing[row] for window in read if row in window.missing])
         decisions.append(
             Decision(
-                strategy=active.name,
+                strategy=name,
                 exchange=exchange,
                 symbol=symbol,
-                timeframe=active.timeframe,
-                open_time_ms=moment.close_time_ms - active.timeframe.duration_ms,
+                timeframe=timeframe,
+                open_time_ms=moment.close_time_ms - timeframe.duration_ms,
                 action=outcome.action,
                 trigger=outcome.trigger,
                 conditions=outcome.conditions,
-                gates=(quality_gate(unusable), fresh, bias_gate(bias, outcome.action)),
+                gates=(quality_gate(unusable[row]), fresh, bias_gate(bias, outcome.action)),
                 bias=bias.text,
-                parameters=active.parameters(symbol),
-                windows=_records([window.records[row] for window in read]),
+                parameters=active.parameters(symbol) if active.by_symbol else parameters,
+                windows=_records(records[row]),
                 reference_price=closes[row],
                 take_profit=outcome.take_profit,
                 stop_loss=outcome.stop_loss,
@@ -69,7 +71,7 @@ def decide(
     return decisions
 
 
-def _records(records: Sequence[WindowRecord | None]) -> tuple[WindowRecord, ...]:
+def _records(records: tuple[WindowRecord | None, ...]) -> tuple[WindowRecord, ...]:
     return tuple([record for record in records if record is not None])
 
 
@@ -82,7 +84,7 @@ def shadow_of(first: Decision, outcome: Outcome, windows: Sequence[Windows], row
         trigger=outcome.trigger,
         conditions=outcome.conditions,
         gates=tuple(quality_gate(unusable) if gate.name == "quality" else gate for gate in first.gates),
-        windows=_records([window.records[row] for window in windows]),
+        windows=_records(tuple([window.records[row] for window in windows])),
         reference_price=float(windows[0].columns.close[row, -1]),
         take_profit=outcome.take_profit,
         stop_loss=outcome.stop_loss,

@@ -1,5 +1,6 @@
 """The gates an entry must pass besides its conditions. Each is recorded, passed or not; exits never see them."""
 
+from functools import lru_cache
 from typing import Final
 
 from shared.domain.bias import BiasInForce
@@ -28,5 +29,10 @@ def freshness_gate(close_time_ms: int, market_ms: int, entry_freshness_ms: int) 
 
 def bias_gate(bias: BiasInForce, action: Action) -> Gate:
     """Fails for an entry against a binding bias."""
-    passed = action.side is None or bias.allows(action.side)
-    return Gate(name="bias", passed=passed, detail=bias.text)
+    side = action.side
+    return _bias_gate(bias.text, side is None or bias.allows(side))
+
+
+@lru_cache(maxsize=1_000)  # the same few for every candle
+def _bias_gate(text: str, passed: bool) -> Gate:  # noqa: FBT001 - a key of the cache
+    return Gate(name="bias", passed=passed, detail=text)

@@ -19,6 +19,8 @@ class Direction(StrEnum):
     SHORT = "SHORT"
     NEUTRAL = "NEUTRAL"
 
+    __hash__ = str.__hash__  # an Enum's own is written in Python
+
 
 class MacroBias(msgspec.Struct, frozen=True, kw_only=True):
     """One version of the bias for a (base, quote) pair.

@@ -1,6 +1,7 @@
 """What a strategy decided on one closed candle, with everything needed to explain and repeat it."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -18,10 +19,15 @@ class Action(StrEnum):
     EXIT = "exit"
     NONE = "none"
 
+    __hash__ = str.__hash__  # an Enum's own is written in Python
+
     @property
     def side(self) -> Direction | None:
         """The side of an entry; None otherwise."""
-        return {Action.ENTER_LONG: Direction.LONG, Action.ENTER_SHORT: Direction.SHORT}.get(self)
+        return _SIDES.get(self)
+
+
+_SIDES: Final = {Action.ENTER_LONG: Direction.LONG, Action.ENTER_SHORT: Direction.SHORT}
 
 
 class DecisionKind(StrEnum):

@@ -74,7 +74,8 @@ class DecisionStore:
 
 def decision_key(decision: Decision) -> str:
     """strategy#exchange#symbol#timeframe#<open time>."""
-    return key_of(decision.strategy, decision.exchange, decision.symbol, decision.timeframe, decision.open_time_ms)
+    one = decision  # written out as `key_of` would: it is made for every candle and strategy
+    return f"{one.strategy}#{one.exchange}#{one.symbol}#{one.timeframe}#{one.open_time_ms:015d}"
 
 
 def _decode(row: Row) -> Decision:

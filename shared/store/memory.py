@@ -20,13 +20,19 @@ class _Rows:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.versions: dict[str, list[_Version]] = {}
-        self._keys: list[str] = []
-        self._sorted = True
+        self._keys: list[str] = []  # sorted, but for the new ones
+        self._new: list[str] = []
+        self._removed = False
 
     def write(self, write: Write, now_ms: int) -> Outcome:
-        versions = self.versions.get(write.key)
-        if versions is None:
-            return self._add(write, now_ms)
+        key = write.key
+        versions = self.versions.get(key)
+        if versions is None:  # the first revision of a row: most writes of a replay
+            if write.expected_revision:
+                return Outcome.CONFLICT
+            self.versions[key] = [(1, write.value, write.fence or 0, now_ms)]
+            self._new.append(key)
+            return Outcome.WRITTEN
         revision, fence = versions[-1][0], versions[-1][2]
         if write.fence is not None and write.fence < fence:
             return Outcome.FENCED
@@ -36,29 +42,19 @@ class _Rows:
         del versions[: -self.table.max_versions]
         return Outcome.WRITTEN
 
-    def _add(self, write: Write, now_ms: int) -> Outcome:
-        """The first revision of a row: most writes of a replay."""
-        if write.expected_revision:
-            return Outcome.CONFLICT
-        key, keys = write.key, self._keys
-        self.versions[key] = [(1, write.value, write.fence or 0, now_ms)]
-        if self._sorted and keys and key < keys[-1]:
-            self._sorted = False
-        keys.append(key)
-        return Outcome.WRITTEN
-
     def keys_between(self, start: str, end: str) -> list[str]:
-        if not self._sorted or len(self._keys) != len(self.versions):
-            # Nearly sorted runs: Python's sort merges them in about one pass.
-            self._keys = sorted(self.versions)
-            self._sorted = True
+        if self._removed:
+            self._keys, self._removed = sorted(self.versions), False
+        elif self._new:
+            self._keys += self._new
+            self._keys.sort()  # sorted runs are merged in about one pass
+        self._new = []
         return self._keys[bisect_left(self._keys, start) : bisect_left(self._keys, end)]
 
     def remove(self, keys: Sequence[str]) -> None:
-        # The list of keys is made anew at the next range when its length no longer fits.
         for key in keys:
             if self.versions.pop(key, None) is not None:
-                self._sorted = False
+                self._removed = True
 
 
 class MemoryStore:
@@ -91,9 +87,8 @@ class MemoryStore:
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         """One after the other."""
         now_ms, tables = self._clock.wall_ms(), self._tables
-        for write in writes:
-            if write.table not in tables:  # refuses the whole list
-                self._of(write.table)
+        for table in {write.table for write in writes}:
+            self._of(table)  # an unknown one refuses the whole list
         return [tables[write.table].write(write, now_ms) for write in writes]
 
     async def fill(self, writes: Sequence[Write]) -> None:

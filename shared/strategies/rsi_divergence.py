@@ -98,6 +98,10 @@ class RsiDivergence(BaseStrategy):
 
     PARAMETERS: ClassVar[type[msgspec.Struct]] = RsiDivergenceParameters
 
+    def __init__(self, timeframe: Timeframe, parameters: Mapping[str, Any]) -> None:
+        super().__init__(timeframe, parameters)
+        self._scores: dict[tuple[bool, ...], tuple[float, dict[str, float]]] = {}
+
     def outcomes(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
         """One kernel call over all rows, then one verdict per row."""
         columns = windows[self.needs[0].timeframe]
@@ -129,15 +133,16 @@ class RsiDivergence(BaseStrategy):
 
     def _verdict(self, figures: list[float], close: float) -> Outcome:
         conditions: list[Condition] = []
-        fired: dict[Direction, list[str]] = {Direction.LONG: [], Direction.SHORT: []}
+        longs: list[str] = []
+        shorts: list[str] = []
+        fired = {Direction.LONG: longs, Direction.SHORT: shorts}
         if self.own.mode != "divergence":
             self._extreme(figures, conditions, fired)
         if self.own.mode != "extreme":
             self._divergence(figures, conditions, fired)
         if self.own.exhaustion_min:
             self._exhaustion(figures, conditions, fired)
-        longs, shorts = fired[Direction.LONG], fired[Direction.SHORT]
-        score, components = _score(conditions)
+        score, components = self._scored(conditions)
         if bool(longs) == bool(shorts):
             return Outcome(
                 action=Action.NONE, trigger="", conditions=tuple(conditions), score=score, components=components
@@ -154,6 +159,14 @@ class RsiDivergence(BaseStrategy):
             components=components,
             trail_pct=max(0.3, min(1.0, 50 * figures[_ATR] / close)) if self.own.trailing else None,
         )
+
+    def _scored(self, conditions: list[Condition]) -> tuple[float, dict[str, float]]:
+        """The tests are the same at every candle, so that which of them pass says it all."""
+        passed = tuple([test.passed for test in conditions])
+        known = self._scores.get(passed)
+        if known is None:
+            known = self._scores[passed] = _score(conditions)
+        return known
 
     def _levels(self, close: float, side: Direction, reach: float) -> tuple[float | None, float | None]:
         own = self.own
@@ -232,17 +245,22 @@ def _score(conditions: list[Condition]) -> tuple[float, dict[str, float]]:
 
 
 def _above(name: str, value: float, threshold: float, *, strict: bool = False) -> Condition:
-    return _condition(name, value, threshold, value - threshold, strict=strict)
+    margin = value - threshold
+    if margin > 0 or (margin == 0 and not strict):
+        return Condition(name=name, value=value, threshold=threshold, margin=margin, passed=True)
+    return _failed(name, value, threshold, margin)
 
 
 def _below(name: str, value: float, threshold: float, *, strict: bool = False) -> Condition:
-    return _condition(name, value, threshold, threshold - value, strict=strict)
+    margin = threshold - value
+    if margin > 0 or (margin == 0 and not strict):
+        return Condition(name=name, value=value, threshold=threshold, margin=margin, passed=True)
+    return _failed(name, value, threshold, margin)
 
 
-def _condition(name: str, value: float, threshold: float, margin: float, *, strict: bool) -> Condition:
-    """NaN (no such value at this candle) is recorded as None and does not pass; its threshold, if unknown, as 0."""
+def _failed(name: str, value: float, threshold: float, margin: float) -> Condition:
+    """NaN (no such value at this candle) is recorded as None; its threshold, if unknown, as 0."""
     if margin != margin:  # noqa: PLR0124 - NaN
         known = threshold if threshold == threshold else 0.0  # noqa: PLR0124 - NaN
         return Condition(name=name, value=None, threshold=known, margin=None, passed=False)
-    passed = margin > 0 if strict else margin >= 0
-    return Condition(name=name, value=value, threshold=threshold, margin=margin, passed=passed)
+    return Condition(name=name, value=value, threshold=threshold, margin=margin, passed=False)

@@ -83,6 +83,29 @@ class WindowTable:
             return True
         return False
 
+    def push_next(self, candles: Sequence[Candle]) -> list[Candle]:
+        """Take those candles (of different series) that follow their series' newest one, all at once.
+
+        Returns the others: revisions of candles known, and whatever `push` would refuse.
+        """
+        others: list[Candle] = []
+        rows: list[int] = []
+        places: list[int] = []
+        taken: list[Candle] = []
+        step_ms = self._duration_ms
+        for candle in candles:
+            row = self._rows.get((candle.exchange, candle.symbol))
+            if row is None or not self._count[row] or candle.open_time_ms != self._newest_ms[row] + step_ms:
+                others.append(candle)
+                continue
+            rows.append(row)
+            places.append(self._next_place(row))
+            taken.append(candle)
+            self._newest_ms[row] = candle.open_time_ms
+        if taken:
+            self._put_all(rows, places, taken)
+        return others
+
     def load(self, series: Series, candles: Sequence[Candle]) -> None:
         """Start the row anew with the consecutive candles at the end of `candles` (oldest first)."""
         row = self._row(series)
@@ -181,16 +204,30 @@ class WindowTable:
         return row
 
     def _append(self, row: int, candle: Candle) -> None:
+        self._put(row, self._next_place(row), candle)
+        self._newest_ms[row] = candle.open_time_ms
+
+    def _next_place(self, row: int) -> int:
+        """Where the row's next candle goes; the row counts it from now on."""
         end = self._end[row]
         if end == 2 * self.length:
             keep = self.length - 1
             for grid in (self._values, self._open_ms, self._revision, self._unusable, self._mark):
                 grid[..., row, :keep] = grid[..., row, end - keep : end]
             end = self._count[row] = keep
-        self._put(row, end, candle)
         self._end[row] = end + 1
         self._count[row] = min(self._count[row] + 1, self.length)
-        self._newest_ms[row] = candle.open_time_ms
+        return end
+
+    def _put_all(self, rows: list[int], places: list[int], candles: Sequence[Candle]) -> None:
+        self._cut.clear()
+        values = [_values(candle) for candle in candles]
+        at = (np.array(rows), np.array(places))
+        self._values[:, *at] = np.array(values).T
+        self._mark[at] = [candle_mark(candle.open_time_ms, one) for candle, one in zip(candles, values, strict=True)]
+        self._open_ms[at] = [candle.open_time_ms for candle in candles]
+        self._revision[at] = [candle.revision for candle in candles]
+        self._unusable[at] = [not candle.usable for candle in candles]
 
     def _put(self, row: int, place: int, candle: Candle) -> None:
         self._cut.clear()

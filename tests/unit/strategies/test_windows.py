@@ -53,6 +53,35 @@ def test_a_hole_is_refused_and_loading_takes_what_is_consecutive():
     assert not WindowTable(Timeframe.M1, 5).push(candles[0])
 
 
+@given(begins=st.lists(st.integers(0, 7), min_size=1, max_size=4), length=st.integers(2, 5))
+def test_series_pushed_together_are_as_pushed_one_by_one(begins, length):
+    """Series that began at different minutes stand at different places of their rows, and turn over at different times."""
+    one, together = WindowTable(Timeframe.M1, length), WindowTable(Timeframe.M1, length)
+    candles = candles_of(20)
+    series = {f"S{number}": begin for number, begin in enumerate(begins)}
+    for symbol, begin in series.items():
+        for table in (one, together):
+            table.load((VENUE, symbol), [replace(candles[begin], symbol=symbol)])
+    for minute in range(20):
+        due = [replace(candles[minute], symbol=symbol) for symbol, begin in series.items() if minute > begin]
+        assert together.push_next(due) == []
+        assert all(one.push(candle) for candle in due)
+    ready = [(VENUE, symbol) for symbol in series]
+    assert together.windows(ready).records == one.windows(ready).records
+    assert np.array_equal(together.windows(ready).columns.close, one.windows(ready).columns.close)
+
+
+def test_what_does_not_follow_is_not_pushed_with_the_others():
+    candles = candles_of(5)
+    table = loaded(candles[:3])
+    strange = replace(candles[3], symbol="ETHUSDT")
+    others = [candles[4], replace(candles[2], revision=2), strange]
+
+    assert table.push_next(others) == others
+    assert table.push_next([candles[3]]) == []
+    assert table.closes(BTC) == [candle.close for candle in candles[:4]]
+
+
 def test_a_window_is_ready_only_for_its_own_close():
     table = loaded(candles_of(5))
     assert table.ready(BTC, START_MS + 5 * MINUTE_MS)
