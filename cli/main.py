@@ -35,6 +35,7 @@ app.add_typer(tape_app, name="tape")
 
 ENV_EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
 INFRA_SETTINGS = ENV_EXAMPLE.parent / "infra" / "settings.yaml"
+METRICS_PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 SCHEMAS_DIR = Path(__file__).resolve().parents[1] / "infra" / "schemas"
 
 
@@ -123,6 +124,15 @@ def config_env_example() -> None:
     write_env_example(ENV_EXAMPLE)
     write_infra_settings(INFRA_SETTINGS)
     print(f"{ENV_EXAMPLE.name}\ninfra/{INFRA_SETTINGS.name}")
+
+
+@config_app.command("metrics")
+def config_metrics() -> None:
+    """Write docs/metrics.md anew from the declared metrics."""
+    from cli.metrics_page import write_metrics_page
+
+    write_metrics_page(METRICS_PAGE)
+    print(METRICS_PAGE.name)
 
 
 @schemas_app.command("write")

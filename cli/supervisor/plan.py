@@ -229,6 +229,7 @@ def _common(data_dir: Path, outbox: Path) -> dict[str, str]:
 
 def _process(name: str, data_dir: Path, environment: dict[str, str], *, port: int | None = None) -> ProcessPlan:
     log_file = data_dir / "logs" / f"{name}.log"
+    environment = {**environment, **_own_http_port(name)}
     return ProcessPlan(
         name=name,
         command=(sys.executable, "-m", f"services.{name}.main"),
@@ -238,6 +239,14 @@ def _process(name: str, data_dir: Path, environment: dict[str, str], *, port: in
         port=port,
         awaited=name not in UNAWAITED,
     )
+
+
+def _own_http_port(name: str) -> dict[str, str]:
+    """HTTP_PORT is the first service's; the others count on from it."""
+    if not os.environ.get("HTTP_PORT"):
+        return {}
+    first = _port("HTTP_PORT", 1)
+    return {"HTTP_PORT": str(first + SERVICES.index(name))} if name in SERVICES else {"HTTP_PORT": ""}
 
 
 def use_kernel_cache() -> None:

@@ -178,8 +178,8 @@ def last_problem(file: Path) -> str:
             entry = msgspec.json.decode(line, type=dict[str, Any])
         except msgspec.MsgspecError:
             continue
-        if entry.get("level") in {"warning", "error", "critical"}:
-            event = str(entry.get("event", "")).replace("_", " ")
+        if entry.get("severity") in {"WARNING", "ERROR", "CRITICAL"}:
+            event = str(entry.get("message", "")).replace("_", " ")
             return f"{event}: {entry.get('error', entry.get('reason', ''))}".rstrip(": ")[:_SHOWN_MAX]
     return ""
 

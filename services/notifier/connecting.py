@@ -66,7 +66,9 @@ async def telegram_messenger(bot: Bot, state: NotifierState, log: Any) -> Telegr
     """Knows which groups moved, and remembers those it finds out about."""
 
     async def on_moved(former: str, new: str) -> None:
-        log.warning("chat_moved", former=former, new=new, hint="put the new id into the configuration")
+        log.warning(
+            "chat_moved", former=former, new=new, hint="/start there tells the new id: put it into the configuration"
+        )
         await state.keep_moved(former, new)
 
     return TelegramMessenger(bot, moved=await state.moved(), on_moved=on_moved)

@@ -28,6 +28,7 @@ from shared.domain.errors import TransientError
 from shared.runtime.config import load_config
 from shared.runtime.consumer import consume, wait_or_stop
 from shared.runtime.leadership import process_owner
+from shared.runtime.redaction import hide_chat
 from shared.runtime.service import ServiceContext, run_service
 
 SUBSCRIPTIONS: Final = (
@@ -43,6 +44,8 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
     settings = context.settings
     opened = await open_bot(settings, context.log)
     chats = configured_chats(settings) if opened else ()
+    for profile in chats:
+        hide_chat(profile.chat)
     if opened and not chats:
         context.log.warning("no_chat_configured", hint="write /start to the bot, then set TELEGRAM_CHAT_ID")
     pool = chart_pool(settings)
@@ -62,6 +65,7 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
         charts=charts,
         macro_charts=MacroCharts(context.store, pool, theme=settings.chart_theme),
         limits=limits if chats else msgspec.structs.replace(limits, rates=None),
+        metrics=context.metrics,
     )
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -34,6 +34,7 @@ from shared.domain.events import Event, Severity, SystemEvent
 from shared.domain.outbox import OutboxRow
 from shared.domain.signals import Signal
 from shared.runtime.clock import Clock
+from shared.runtime.metrics import Metrics
 from shared.store.outbox import OutboxStore
 from shared.store.port import Store
 
@@ -62,6 +63,7 @@ class Notifier:
         charts: ChartService | None = None,
         macro_charts: MacroCharts | None = None,
         limits: SenderLimits | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         profiles = [ChatProfile(chat=chat) if isinstance(chat, str) else chat for chat in chats]
         limits = limits or SenderLimits()
@@ -87,6 +89,7 @@ class Notifier:
             show_signal=self._picture_after_text if charts is not None else None,
             show_bias=self._macro_picture if macro_charts is not None else None,
             on_refused=self._announce_refusal,
+            metrics=metrics,
         )
         self.budget = self._sender.budget
         self._queue = Queue(

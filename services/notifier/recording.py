@@ -13,11 +13,13 @@ from services.notifier.limits import SenderLimits
 from services.notifier.open_rows import OpenRows
 from services.notifier.owed_pictures import OwedPictures
 from shared.cache.port import Cache
+from shared.domain.correlation import cause_of, correlation_id
 from shared.domain.errors import TransientError
 from shared.domain.events import MacroBiasUpdated, SignalProgressed
-from shared.domain.outbox import MessageRecord, OutboxRow, OutboxState
+from shared.domain.outbox import MessageRecord, OutboxRow, OutboxState, Priority
 from shared.domain.signals import Signal
 from shared.runtime.clock import Clock
+from shared.runtime.metrics import Metrics
 from shared.store.messages import StoredMessage, message_write
 from shared.store.port import Outcome, Store, Write
 
@@ -55,6 +57,7 @@ class Recorder:
         show_signal: ShowSignal | None,
         show_bias: ShowBias | None = None,
         owed: OwedPictures | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -65,6 +68,7 @@ class Recorder:
         self._show_signal = show_signal
         self._show_bias = show_bias
         self._owed = owed
+        self._metrics = metrics or Metrics("notifier", observed=False)
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
 
     async def record(self, sent: Sent, fence: int) -> None:
@@ -85,6 +89,7 @@ class Recorder:
         self._rows.close([row for row in rows if row.is_final])
         self._rows.advance([row for row in rows if not row.is_final])
         self._count(sent, rows)
+        self._time(rows)
         if record is not None and sent.step is not None:
             await self._after_sending(record, sent)
         elif self._show_bias is not None and not sent.group.is_digest and _tells_bias(sent.group):
@@ -124,9 +129,21 @@ class Recorder:
             signal_id=record.signal.signal_id,
             message_id=record.message_id,
             repeats=record.repeats,
+            correlation_id=correlation_id(sent.group.rows[-1].event),
         )
         if self._show_signal is not None and owes_new_picture(sent.stored.record, record):
             await self._show_signal(record.chat, record.signal, record.message_id)
+
+    def _time(self, rows: Sequence[OutboxRow]) -> None:
+        """How long after its candle's close a person had each entry, exit and alert."""
+        for row in rows:
+            caused = (
+                cause_of(row.event)
+                if row.state is OutboxState.SENT and row.priority is not Priority.INFORMATION
+                else None
+            )
+            if caused is not None:
+                self._metrics.latency("message_sent", self._clock.market_ms() - caused[1])
 
     async def _remember(self, record: MessageRecord) -> None:
         """The message id in the cache, for whoever only wants that; the store has the truth."""

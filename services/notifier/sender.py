@@ -19,6 +19,7 @@ from shared.domain.errors import TransientError
 from shared.domain.outbox import OutboxState
 from shared.runtime.clock import Clock
 from shared.runtime.crash import crash_point
+from shared.runtime.metrics import Metrics
 from shared.store.outbox import StoredRow
 from shared.store.port import Lease, Store
 
@@ -48,6 +49,7 @@ class Sender:
         show_signal: ShowSignal | None = None,
         show_bias: ShowBias | None = None,
         on_refused: OnRefused | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -73,6 +75,7 @@ class Sender:
             show_signal=show_signal,
             show_bias=show_bias,
             owed=self._owed if self._joins_pictures else None,
+            metrics=metrics,
         )
         self._delivery = Delivery(
             store=store,

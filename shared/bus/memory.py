@@ -108,6 +108,7 @@ class _Queue:
                 attributes=message.attributes,
                 reason=reason,
                 dead_at_ms=now_ms,
+                attempts=pending.attempts,
             )
         )
 
@@ -181,6 +182,22 @@ class MemoryBus:
     async def dead_letters(self, subscription: str, *, limit: int = 100) -> list[DeadLetter]:
         """In the order in which they died."""
         return self._queue(subscription).dead[:limit]
+
+    async def dead_count(self, subscription: str) -> int:
+        """Exact."""
+        return len(self._queue(subscription).dead)
+
+    async def requeue(self, subscription: str, message_ids: Sequence[str]) -> list[str]:
+        """At once; as bytes, also where events pass as objects."""
+        queue, wanted = self._queue(subscription), frozenset(message_ids)
+        going = [dead for dead in queue.dead if dead.message_id in wanted and dead.was_event]
+        queue.dead = [dead for dead in queue.dead if dead not in going]
+        now_ms = self._clock.wall_ms()
+        for dead in going:
+            message = _Message(next(self._numbers), now_ms, dead.attributes, dead.data, None, 1)
+            pending = queue.pending[message.number] = _Pending(message, now_ms)
+            queue.show(pending, now_ms)
+        return [dead.message_id for dead in going]
 
     async def backlog(self, subscription: str) -> int:
         """Exact."""

@@ -24,7 +24,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that cannot be handled, as it came, with its reason."""
+    """A message that cannot be handled, as it came, with its reason. attempts: deliveries before; 0: it never was one."""
 
     subscription: str
     message_id: str
@@ -32,6 +32,12 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, str]
     reason: str
     dead_at_ms: int
+    attempts: int = 0
+
+    @property
+    def was_event(self) -> bool:
+        """Whether it was published as an event; what was refused before that (a malformed frame) cannot be handled ever."""
+        return "schema_version" in self.attributes
 
 
 class Bus(Protocol):
@@ -58,6 +64,16 @@ class Bus(Protocol):
 
     async def dead_letters(self, subscription: str, *, limit: int = 100) -> list[DeadLetter]:
         """The subscription's dead letters, oldest first."""
+
+    async def dead_count(self, subscription: str) -> int:
+        """How many dead letters there are (exact embedded; elsewhere those that this client has made)."""
+
+    async def requeue(self, subscription: str, message_ids: Sequence[str]) -> list[str]:
+        """Publish these dead letters again, for this subscription alone; returns the ids of those that were there.
+
+        Each goes only once it is durable in its new place: a kill in between repeats it, never loses it. Its attempts count
+        from 1 again, its message id is a new one. What never was an event stays where it is.
+        """
 
     async def backlog(self, subscription: str) -> int:
         """How many messages wait or are leased (exact embedded, estimated elsewhere)."""

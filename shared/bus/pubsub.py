@@ -14,7 +14,14 @@ from google.pubsub_v1.types import PublishRequest
 
 from shared.bus.port import DeadLetter, Delivery
 from shared.bus.pubsub_client import PubSubClient
-from shared.bus.pubsub_dead_letters import dead_attributes, not_acknowledged, read_dead_letters
+from shared.bus.pubsub_dead_letters import (
+    REQUEUED_FOR,
+    chosen_among,
+    dead_attributes,
+    is_for,
+    not_acknowledged,
+    read_dead_letters,
+)
 from shared.bus.pubsub_pull import Leased, Puller
 from shared.domain.errors import PermanentError, TransientError
 from shared.domain.events import Event
@@ -51,6 +58,7 @@ class PubSubBus:
             item.name: Puller(client, item.dead_letter_topic, DEAD_LETTERS_LEASE_SECONDS)
             for item in topology.subscriptions
         }
+        self._buried = dict.fromkeys(self._pullers, 0)
         self._held: dict[str, dict[str, float]] = {name: {} for name in self._pullers}  # token -> end of its lease
 
     async def publish(self, topic: str, events: Sequence[Event]) -> None:
@@ -91,10 +99,14 @@ class PubSubBus:
         message = leased.received.message
         attributes = dict(message.attributes)
         attempt = max(1, leased.received.delivery_attempt)
+        if not is_for(subscription.name, attributes):
+            await self._pullers[subscription.name].acknowledge([leased.received.ack_id])
+            return None
+        attributes.pop(REQUEUED_FOR, None)
         try:
             event = _judged(message.data, attributes, attempt, subscription.max_delivery_attempts)
         except PermanentError as error:
-            await self._bury(subscription, (message.data, attributes), message.message_id, str(error))
+            await self._bury(subscription, (message.data, attributes), message.message_id, str(error), attempts=attempt)
             await self._pullers[subscription.name].acknowledge([leased.received.ack_id])
             return None
         return Delivery(
@@ -124,17 +136,22 @@ class PubSubBus:
         subscription = self._topology.subscription(delivery.subscription)
         if _is_leased(delivery):
             message = (encode_event(delivery.event), delivery.attributes)
-            await self._bury(subscription, message, delivery.message_id, reason)
+            await self._bury(subscription, message, delivery.message_id, reason, attempts=delivery.attempt)
             await self.acknowledge([delivery])
 
-    async def _bury(self, subscription: Subscription, message: _Message, message_id: str, reason: str) -> None:
+    async def _bury(
+        self, subscription: Subscription, message: _Message, message_id: str, reason: str, *, attempts: int
+    ) -> None:
         data, attributes = message
         if len(data) > MESSAGE_BYTES_MAX:
             reason = f"{reason} (cut from {len(data)} bytes)"
             data = data[: MESSAGE_BYTES_MAX - len(reason)]
         dead_at_ms = self._clock.wall_ms()
-        story = dead_attributes(attributes, reason=reason, message_id=message_id, dead_at_ms=dead_at_ms)
+        story = dead_attributes(
+            attributes, reason=reason, message_id=message_id, dead_at_ms=dead_at_ms, attempts=attempts
+        )
         await self._publish(subscription.dead_letter_topic, [(data, story)])
+        self._buried[subscription.name] += 1
 
     async def dead_letters(self, subscription: str, *, limit: int = 100) -> list[DeadLetter]:
         """Looked at and put back; who looks at the same moment may see a part."""
@@ -149,6 +166,33 @@ class PubSubBus:
         await dead.set_deadline([item.received.ack_id for item in found], 0)
         return read_dead_letters([item.received for item in found], declared)
 
+    async def dead_count(self, subscription: str) -> int:
+        """A lower bound: what this client has put there. The broker's own count is a Cloud Monitoring metric."""
+        self._topology.subscription(subscription)
+        return self._buried[subscription]
+
+    async def requeue(self, subscription: str, message_ids: Sequence[str]) -> list[str]:
+        """To the topic, marked for the subscription: the topic's other readers acknowledge it unread."""
+        declared, dead = self._topology.subscription(subscription), self._dead[subscription]
+        revived: list[str] = []
+        others: list[str] = []
+        seen: set[str] = set()
+        while set(revived) != set(message_ids):
+            leased = [item.received for item in await dead.take(MESSAGES_PER_REQUEST, _PEEK_SECONDS)]
+            fresh = [item for item in leased if item.message.message_id not in seen]
+            if not fresh:
+                break
+            seen.update(item.message.message_id for item in fresh)
+            wanted = chosen_among(fresh, declared, message_ids)
+            others += [item.ack_id for item in fresh if item.ack_id not in {ack_id for ack_id, _ in wanted}]
+            again = {letter.message_id: letter for _, letter in wanted if letter.message_id not in revived}
+            mark = {REQUEUED_FOR: subscription}
+            await self._publish(declared.topic, [(one.data, {**one.attributes, **mark}) for one in again.values()])
+            await dead.acknowledge([ack_id for ack_id, _ in wanted])
+            revived += again
+        await dead.set_deadline(others, 0)
+        return revived
+
     async def backlog(self, subscription: str) -> int:
         """A lower bound: what this client has pulled and not settled. The broker's own count is a Cloud Monitoring metric."""
         self._topology.subscription(subscription)
@@ -159,7 +203,7 @@ class PubSubBus:
 
     async def refuse(self, subscription: str, data: bytes, attributes: dict[str, str], reason: str) -> None:
         """Its message id is "refused-<id of the dead letter>"."""
-        await self._bury(self._topology.subscription(subscription), (data, attributes), "", reason)
+        await self._bury(self._topology.subscription(subscription), (data, attributes), "", reason, attempts=0)
 
     async def prune(self) -> int:
         """Pub/Sub drops by itself what is acknowledged and out of retention."""

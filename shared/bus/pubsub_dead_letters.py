@@ -1,6 +1,6 @@
 """Dead letters on Pub/Sub: the message as it came, on the topic `<subscription>--dead`, its story in the attributes."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from shared.bus.port import DeadLetter
@@ -9,9 +9,11 @@ from shared.domain.topology import Subscription
 REASON: Final = "dead_letter_reason"
 MESSAGE_ID: Final = "dead_letter_message_id"
 DEAD_AT_MS: Final = "dead_letter_at_ms"
-_OURS: Final = (REASON, MESSAGE_ID, DEAD_AT_MS)
+ATTEMPTS: Final = "dead_letter_attempts"
+REQUEUED_FOR: Final = "requeued_for"  # the one subscription a message published again is meant for
+_OURS: Final = (REASON, MESSAGE_ID, DEAD_AT_MS, ATTEMPTS, REQUEUED_FOR)
 _BROKERS_PREFIX: Final = "CloudPubSubDeadLetterSource"  # what Pub/Sub adds where it forwards by itself
-_ATTEMPTS: Final = f"{_BROKERS_PREFIX}DeliveryCount"
+_BROKERS_ATTEMPTS: Final = f"{_BROKERS_PREFIX}DeliveryCount"
 ATTRIBUTE_BYTES_MAX: Final = 1024  # Pub/Sub's limit for a value
 
 
@@ -20,10 +22,18 @@ def not_acknowledged(attempts: int | str) -> str:
     return f"not acknowledged in {attempts} attempts"
 
 
-def dead_attributes(attributes: dict[str, str], *, reason: str, message_id: str, dead_at_ms: int) -> dict[str, str]:
+def dead_attributes(
+    attributes: dict[str, str], *, reason: str, message_id: str, dead_at_ms: int, attempts: int
+) -> dict[str, str]:
     """The message's attributes and its story; the reason is cut to what an attribute may hold."""
     cut = reason.encode()[:ATTRIBUTE_BYTES_MAX].decode(errors="ignore")
-    return {**attributes, REASON: cut, MESSAGE_ID: message_id, DEAD_AT_MS: str(dead_at_ms)}
+    story = {REASON: cut, MESSAGE_ID: message_id, DEAD_AT_MS: str(dead_at_ms), ATTEMPTS: str(attempts)}
+    return {**attributes, **story}
+
+
+def is_for(subscription: str, attributes: dict[str, str]) -> bool:
+    """Whether the message is this subscription's at all: one that was published again is only its former owner's."""
+    return attributes.get(REQUEUED_FOR, subscription) == subscription
 
 
 def read_dead_letters(received: Iterable[Any], subscription: Subscription) -> list[DeadLetter]:
@@ -35,12 +45,21 @@ def read_dead_letters(received: Iterable[Any], subscription: Subscription) -> li
     return [_read(item.message, subscription) for item in ordered]
 
 
+def chosen_among(
+    received: Iterable[Any], subscription: Subscription, message_ids: Collection[str]
+) -> list[tuple[str, DeadLetter]]:
+    """(ack id, dead letter) of those that have one of the ids and were events."""
+    read = [(item.ack_id, _read(item.message, subscription)) for item in received]
+    return [(ack_id, letter) for ack_id, letter in read if letter.message_id in message_ids and letter.was_event]
+
+
 def _read(message: Any, subscription: Subscription) -> DeadLetter:
-    attributes = dict(message.attributes)
+    attributes: dict[str, str] = dict(message.attributes)
     own = {
         name: value for name, value in attributes.items() if name not in _OURS and not name.startswith(_BROKERS_PREFIX)
     }
-    attempts = attributes.get(_ATTEMPTS, subscription.max_delivery_attempts)
+    brokers = attributes.get(_BROKERS_ATTEMPTS, str(subscription.max_delivery_attempts))
+    attempts = attributes.get(ATTEMPTS, "0" if REASON in attributes else brokers)
     return DeadLetter(
         subscription=subscription.name,
         message_id=attributes.get(MESSAGE_ID) or f"refused-{message.message_id}",
@@ -48,6 +67,7 @@ def _read(message: Any, subscription: Subscription) -> DeadLetter:
         attributes=own,
         reason=attributes.get(REASON) or not_acknowledged(attempts),
         dead_at_ms=_dead_at_ms(message),
+        attempts=int(attempts) if attempts.isdecimal() else 0,
     )
 
 

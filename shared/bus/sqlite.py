@@ -39,8 +39,8 @@ _GIVE_BACK: Final = """
     UPDATE deliveries SET visible_at_ms = ?, attempts = attempts - 1, lease = 0
     WHERE subscription = ? AND visible_at_ms = ? AND lease = ?"""
 _BURY: Final = """
-    INSERT INTO dead_letters (subscription, message_id, data, attributes, reason, dead_at_ms)
-    SELECT subscription, CAST(messages.id AS TEXT), data, attributes, ?, ?
+    INSERT INTO dead_letters (subscription, message_id, data, attributes, reason, dead_at_ms, attempts)
+    SELECT subscription, CAST(messages.id AS TEXT), data, attributes, ?, ?, attempts
     FROM deliveries JOIN messages ON messages.id = deliveries.message WHERE number = ? AND lease = ?"""
 
 
@@ -112,7 +112,7 @@ class SqliteBus:
         """In the order in which they died."""
         self._topology.subscription(subscription)
         statement = """
-            SELECT message_id, data, attributes, reason, dead_at_ms FROM dead_letters WHERE subscription = ?
+            SELECT message_id, data, attributes, reason, dead_at_ms, attempts FROM dead_letters WHERE subscription = ?
             ORDER BY id LIMIT ?"""
         parameters = (self._subscriptions[subscription], limit)
         found = await self._database.read(lambda connection: connection.execute(statement, parameters).fetchall())
@@ -124,14 +124,30 @@ class SqliteBus:
                 attributes=_DECODE_ATTRIBUTES(attributes),
                 reason=reason,
                 dead_at_ms=dead_at_ms,
+                attempts=attempts,
             )
-            for message_id, data, attributes, reason, dead_at_ms in found
+            for message_id, data, attributes, reason, dead_at_ms, attempts in found
         ]
+
+    async def dead_count(self, subscription: str) -> int:
+        """Exact."""
+        return await self._count("dead_letters", subscription)
+
+    async def requeue(self, subscription: str, message_ids: Sequence[str]) -> list[str]:
+        """In one transaction: the message anew, its one delivery, the dead letter away."""
+        declared = self._topology.subscription(subscription)
+        reader, topic = self._subscriptions[subscription], self._topics[declared.topic]
+        now_ms = self._clock.wall_ms()
+        wanted = (reader, _ENCODE(list(message_ids)).decode())
+        return await self._database.write(lambda connection: _revive(connection, wanted, topic, now_ms))
 
     async def backlog(self, subscription: str) -> int:
         """Exact."""
+        return await self._count("deliveries", subscription)
+
+    async def _count(self, table: str, subscription: str) -> int:
         self._topology.subscription(subscription)
-        statement = "SELECT count(*) FROM deliveries WHERE subscription = ?"
+        statement = f"SELECT count(*) FROM {table} WHERE subscription = ?"  # noqa: S608 - one of two names of ours
         parameters = (self._subscriptions[subscription],)
         found = await self._database.read(lambda connection: connection.execute(statement, parameters).fetchone())
         return int(found[0])
@@ -221,6 +237,23 @@ def _insert(
             " SELECT ?, ?, id, 0, 0 FROM messages WHERE id BETWEEN ? AND ?",
             (reader, now_ms, first, last),
         )
+
+
+def _revive(connection: sqlite3.Connection, wanted: tuple[int, str], topic: int, now_ms: int) -> list[str]:
+    """The message ids of the dead letters that wait again."""
+    dead = connection.execute(
+        "SELECT id, message_id, attributes, data FROM dead_letters"
+        " WHERE subscription = ? AND message_id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        wanted,
+    ).fetchall()
+    revived = []
+    for number, message_id, attributes, data in dead:
+        if "schema_version" not in _DECODE_ATTRIBUTES(attributes):
+            continue
+        _insert(connection, [(topic, now_ms, attributes, data)], [wanted[0]], now_ms)
+        connection.execute("DELETE FROM dead_letters WHERE id = ?", (number,))
+        revived.append(message_id)
+    return revived
 
 
 def _sorted_out(

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from shared.domain.correlation import correlation_id
 from shared.domain.errors import InvalidValueError, PermanentError
 from shared.domain.events import EVENT_TYPES, SCHEMA_VERSION, Event
 
@@ -25,8 +26,13 @@ def encode_event(event: Event) -> bytes:
 
 
 def event_attributes(event: Event) -> dict[str, str]:
-    """What travels beside the JSON: type, id and schema version."""
-    return {"type": type(event).__name__, "event_id": event.event_id, "schema_version": str(SCHEMA_VERSION)}
+    """What travels beside the JSON: type, id, schema version, and the id that causes and consequences share."""
+    return {
+        "type": type(event).__name__,
+        "event_id": event.event_id,
+        "schema_version": str(SCHEMA_VERSION),
+        "correlation_id": correlation_id(event),
+    }
 
 
 def decode_event(data: bytes, attributes: dict[str, str]) -> Event:

@@ -5,6 +5,8 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from structlog.contextvars import bound_contextvars
+
 from shared.bus.port import Bus, Delivery
 from shared.domain.errors import PermanentError
 
@@ -50,6 +52,19 @@ async def consume(
 
 
 async def _handle(bus: Bus, deliveries: Sequence[Delivery], handle: Handler, *, log: Any, delay_seconds: float) -> None:
+    with bound_contextvars(**_correlation(deliveries)):
+        await _handle_bound(bus, deliveries, handle, log=log, delay_seconds=delay_seconds)
+
+
+def _correlation(deliveries: Sequence[Delivery]) -> dict[str, str]:
+    """For every log line of the handling: the id that came with the messages, where they have one in common."""
+    ids = {delivery.attributes.get("correlation_id", "") for delivery in deliveries}
+    return {"correlation_id": ids.pop()} if len(ids) == 1 and "" not in ids else {}
+
+
+async def _handle_bound(
+    bus: Bus, deliveries: Sequence[Delivery], handle: Handler, *, log: Any, delay_seconds: float
+) -> None:
     try:
         await handle(deliveries)
     except PermanentError as error:

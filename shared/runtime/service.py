@@ -5,76 +5,52 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
-import msgspec
 import structlog
 
-from shared.bus.port import Bus
-from shared.cache.port import Cache
-from shared.domain.errors import PermanentError, TransientError
-from shared.domain.topology import Topology
+from shared.domain.errors import PermanentError
 from shared.runtime.adapters import open_adapters
-from shared.runtime.clock import Clock
 from shared.runtime.logs import configure_logging, redact
-from shared.runtime.settings import ServiceSettings
+from shared.runtime.metrics import Metrics
+from shared.runtime.observed_bus import ObservedBus
+from shared.runtime.observing import observed
+from shared.runtime.service_context import ServiceContext, SettingsT
+from shared.runtime.settings import SettingsError
 from shared.runtime.topology import load_topology
-from shared.store.port import Store
 
-EXIT_CONFIGURATION = 2
-EXIT_FAILURE = 1
-SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+__all__ = ["ServiceContext", "SettingsT", "fail", "open_context", "run_service"]
 
-
-class ServiceContext(Generic[SettingsT]):
-    """What a service's start function gets: its settings, adapters, clock, log, and the event that says stop."""
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        settings: SettingsT,
-        bus: Bus,
-        store: Store,
-        cache: Cache,
-        clock: Clock,
-        topology: Topology,
-        stopping: asyncio.Event,
-    ) -> None:
-        self.name = name
-        self.settings = settings
-        self.bus = bus
-        self.store = store
-        self.cache = cache
-        self.clock = clock
-        self.topology = topology
-        self.stopping = stopping
-        self.log: Any = structlog.get_logger().bind(service=name)
-
-    async def report_status(self, values: dict[str, object]) -> None:
-        """Say how the service is, for `status` and the demo's screen; it vanishes when the service stops reporting."""
-        status = {**values, "pid": os.getpid(), "at_ms": self.clock.wall_ms()}
-        ttl_ms = self.settings.status_ttl_seconds * 1000
-        with contextlib.suppress(TransientError):
-            await self.cache.set(f"status:{self.name}", msgspec.json.encode(status), ttl_ms=ttl_ms)
+EXIT_CONFIGURATION: Final = 2
+EXIT_FAILURE: Final = 1
+_CANCEL_SECONDS_MAX: Final = 0.5
+_CLOSE_SECONDS_MAX: Final = 2.0  # after SHUTDOWN_SECONDS_MAX, until the process is cut off: 9.5 s after SIGTERM
 
 
 @contextlib.asynccontextmanager
 async def open_context(name: str, settings: SettingsT) -> AsyncIterator[ServiceContext[SettingsT]]:
     """Open the adapters that the settings choose, and close them again."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"DATA_DIR: the folder {settings.data_dir} cannot be made ({error.strerror}); name one that can be written"
+        ) from error
     topology, clock = load_topology(), settings.clock()
+    metrics = Metrics(name, observed=settings.is_observed, market_speed=settings.market_clock_speed)
     async with open_adapters(settings, topology, clock, service=name) as adapters:
         yield ServiceContext(
             name=name,
             settings=settings,
-            bus=adapters.bus,
+            bus=ObservedBus(adapters.bus, metrics, clock, structlog.get_logger().bind(service=name)),
             store=adapters.store,
             cache=adapters.cache,
             clock=clock,
             topology=topology,
             stopping=asyncio.Event(),
+            metrics=metrics,
         )
 
 
@@ -87,11 +63,12 @@ def run_service(name: str, settings_class: type[SettingsT], start: Start[Setting
         settings = settings_class.load()
         configure_logging(settings)
         asyncio.run(_run(name, settings, start))
-    except (PermanentError, OSError) as error:
-        fail(name, error, EXIT_CONFIGURATION)
     except Exception as error:  # noqa: BLE001 - the last resort: one line for people, the trace for the log
+        root = _root(error)
+        if isinstance(root, PermanentError | OSError):
+            fail(name, root, EXIT_CONFIGURATION)
         structlog.get_logger().exception("service_failed", service=name)
-        fail(name, error, EXIT_FAILURE)
+        fail(name, root, EXIT_FAILURE)
     sys.exit(0)
 
 
@@ -102,10 +79,10 @@ def fail(name: str, error: BaseException, code: int) -> NoReturn:
 
 
 async def _run(name: str, settings: SettingsT, start: Start[SettingsT]) -> None:
-    async with open_context(name, settings) as context:
+    async with open_context(name, settings) as context, observed(context):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, context.stopping.set)
+            loop.add_signal_handler(number, _stop, context)
         context.log.info("service_started", instance_id=settings.instance_id, pid=os.getpid())
         task = asyncio.ensure_future(start(context))
         stop = asyncio.ensure_future(context.stopping.wait())
@@ -116,8 +93,23 @@ async def _run(name: str, settings: SettingsT, start: Start[SettingsT]) -> None:
         if not task.done():
             context.log.warning("shutdown_forced", seconds=settings.shutdown_seconds_max)
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task}, timeout=_CANCEL_SECONDS_MAX)
             return
         task.result()
         context.log.info("service_stopped")
+
+
+def _stop(context: ServiceContext[Any]) -> None:
+    """SIGTERM: end in good order; what hangs even so (a thread, a driver) is cut off, which loses as little as a kill."""
+    context.vitals.stopping = True
+    context.stopping.set()
+    watchdog = threading.Timer(context.settings.shutdown_seconds_max + _CLOSE_SECONDS_MAX, os._exit, (EXIT_FAILURE,))
+    watchdog.daemon = True
+    watchdog.start()
+
+
+def _root(error: BaseException) -> BaseException:
+    """What went wrong: of tasks that ended together, the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -81,6 +81,9 @@ class ServiceSettings(BaseSettings):
     log_file: Path | None = Field(
         None, validation_alias="LOG_FILE", description="Rotated by size; else standard error."
     )
+    log_format: Literal["auto", "json", "pretty"] = Field(
+        "auto", validation_alias="LOG_FORMAT", description="auto: pretty on a terminal, else Cloud Logging's JSON."
+    )
     log_file_bytes_max: PositiveInt = Field(5_000_000, validation_alias="LOG_FILE_BYTES_MAX")
     log_files_kept: PositiveInt = Field(3, validation_alias="LOG_FILES_KEPT")
     instance_id: str = Field(
@@ -89,8 +92,28 @@ class ServiceSettings(BaseSettings):
     market_clock_origin_wall_ms: int = Field(0, validation_alias="MARKET_CLOCK_ORIGIN_WALL_MS")
     market_clock_origin_market_ms: int = Field(0, validation_alias="MARKET_CLOCK_ORIGIN_MARKET_MS")
     market_clock_speed: PositiveFloat = Field(1.0, validation_alias="MARKET_CLOCK_SPEED")
-    shutdown_seconds_max: PositiveFloat = Field(10.0, validation_alias="SHUTDOWN_SECONDS_MAX")
+    shutdown_seconds_max: PositiveFloat = Field(
+        7.5, validation_alias="SHUTDOWN_SECONDS_MAX", description="Then the process is gone within 10 s of SIGTERM."
+    )
     status_ttl_seconds: PositiveInt = Field(60, validation_alias="STATUS_TTL_SECONDS")
+    http_port: int | None = Field(
+        None,
+        validation_alias="HTTP_PORT",
+        ge=1,
+        le=65_535,
+        description="Answers /health, /ready and /metrics; empty: no port. The supervisor counts on from it.",
+    )
+    http_host: str = Field("127.0.0.1", validation_alias="HTTP_HOST", description="0.0.0.0 in a container.")
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        pattern="^https?://.+",
+        description="Metrics are pushed there (OTLP over HTTP); empty: nowhere.",
+    )
+    otlp_interval_ms: PositiveInt = Field(60_000, validation_alias="OTEL_METRIC_EXPORT_INTERVAL")
+    metrics_every_seconds: PositiveFloat = Field(
+        10.0, validation_alias="METRICS_EVERY_SECONDS", description="How often backlog and dead letters are counted."
+    )
 
     bus: Literal["auto", "sqlite", "pubsub"] = Field("auto", validation_alias="BUS", description="See adapters.py.")
     store: Literal["auto", "sqlite", "bigtable"] = Field("auto", validation_alias="STORE")
@@ -106,6 +129,11 @@ class ServiceSettings(BaseSettings):
     def database_file(self) -> Path:
         """The one embedded file."""
         return self.data_dir / "tracker.db"
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anybody looks at metrics."""
+        return self.http_port is not None or self.otlp_endpoint is not None
 
     def clock(self) -> ScaledClock:
         """Wall time of this machine; market time scaled only beside an accelerated simulator."""

@@ -46,7 +46,9 @@ CREATE TABLE cache_fields (
     PRIMARY KEY (key, field)) WITHOUT ROWID;
 CREATE INDEX cache_fields_by_expiry ON cache_fields (expires_at_ms);
 """
-MIGRATIONS: Final = (_VERSION_1,)
+# How often a dead letter was delivered before.
+_VERSION_2: Final = "ALTER TABLE dead_letters ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0"
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2)
 VERSION: Final = len(MIGRATIONS)
 # Marks the file as ours ("CST1"): a database of something else is refused instead of being built upon.
 APPLICATION_ID: Final = 0x43535431

@@ -164,6 +164,47 @@ async def test_what_never_was_an_event_can_be_refused(bus_case: BusCase):
     assert await bus_case.nothing_comes(FIRST)
 
 
+async def test_a_requeued_dead_letter_comes_again_to_its_subscription_alone(bus_case: BusCase):
+    bus = bus_case.bus
+    await bus.publish("facts", facts(3))
+    await bus_case.pull_until(SECOND, 3, acknowledge=True)
+    for delivery in await bus_case.pull_until(FIRST, 3):
+        await bus.dead_letter(delivery, f"reason {delivery.event.version}")
+    await bus.refuse(FIRST, b"garbage", {"topic": "publicTrade"}, "frame is no JSON")
+    dead = {letter.reason: letter for letter in await bus.dead_letters(FIRST)}
+    wanted = [dead["reason 0"].message_id, dead["reason 2"].message_id, dead["frame is no JSON"].message_id]
+    assert {reason: letter.attempts for reason, letter in dead.items()} == {
+        "reason 0": 1, "reason 1": 1, "reason 2": 1, "frame is no JSON": 0,
+    }  # fmt: skip
+    assert await bus.dead_count(FIRST) == 4
+
+    revived = await bus.requeue(FIRST, [*wanted, "not-there"])
+
+    assert sorted(revived) == sorted(wanted[:2])
+    again = await bus_case.pull_until(FIRST, 2)
+    assert numbers(again) == [0, 2]
+    assert {delivery.attempt for delivery in again} == {1}
+    if bus_case.attributes_travel:
+        assert all(delivery.attributes == dead[f"reason {delivery.event.version}"].attributes for delivery in again)
+    assert sorted(letter.reason for letter in await bus.dead_letters(FIRST)) == ["frame is no JSON", "reason 1"]
+    assert await bus_case.nothing_comes(SECOND)
+    assert await bus.requeue(FIRST, wanted) == []
+
+
+async def test_a_requeued_message_may_die_again_and_be_requeued_again(bus_case: BusCase):
+    await bus_case.bus.publish("facts", facts(1))
+    for reason in ("first", "second"):
+        [delivery] = await bus_case.pull_until(FIRST, 1)
+        await bus_case.bus.dead_letter(delivery, reason)
+        [letter] = await bus_case.bus.dead_letters(FIRST)
+        assert (letter.reason, letter.data) == (reason, encode_event(a_fact(0)))
+        assert "requeued_for" not in letter.attributes
+        assert await bus_case.bus.requeue(FIRST, [letter.message_id]) == [letter.message_id]
+
+    assert numbers(await bus_case.pull_until(FIRST, 1, acknowledge=True)) == [0]
+    assert not await bus_case.bus.dead_letters(FIRST)
+
+
 async def test_two_pullers_never_share_a_live_lease(bus_case: BusCase):
     buses = [bus_case.bus, bus_case.another() if bus_case.another else bus_case.bus]
     await bus_case.bus.publish("facts", facts(60))
@@ -264,6 +305,10 @@ async def test_undeclared_names_are_refused(bus_case: BusCase):
         await bus_case.bus.pull("nobody", max_messages=1, wait_seconds=0)
     with pytest.raises(InvalidValueError, match=r"subscriptions are declared.*'nobody'"):
         await bus_case.bus.refuse("nobody", b"", {}, "why")
+    with pytest.raises(InvalidValueError, match=r"subscriptions are declared.*'nobody'"):
+        await bus_case.bus.requeue("nobody", [])
+    with pytest.raises(InvalidValueError, match=r"subscriptions are declared.*'nobody'"):
+        await bus_case.bus.dead_count("nobody")
 
 
 async def test_publishing_nothing_and_to_nobody_is_fine(bus_case: BusCase):

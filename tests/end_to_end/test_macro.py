@@ -214,5 +214,5 @@ async def test_a_pushed_trigger_makes_a_bias_that_keeps_the_logic_engine_from_an
     assert opened_symbols == ["ETHUSDT"]
     # One push, one run: the answer 200 acknowledged it.
     words = (place.folder / "processes.log").read_text()
-    assert words.count('"event": "macro_run"') == 1
+    assert words.count('"message": "macro_run"') == 1
     assert '"trigger": "push ' in words

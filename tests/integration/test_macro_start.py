@@ -149,7 +149,7 @@ def test_the_timer_runs_at_once_and_again_and_ends_when_told(tmp_path: Path, kra
     options = {"MACRO_EVERY_SECONDS": "1", "MACRO_OFFSET_SECONDS": "0"}
     with process(tmp_path, kraken, "-m", "services.macro_engine.main", **options) as timer:
         deadline = time.monotonic() + 30
-        while (tmp_path / "log.txt").read_text().count('"event": "macro_run"') < 3:
+        while (tmp_path / "log.txt").read_text().count('"message": "macro_run"') < 3:
             assert timer.poll() is None, (tmp_path / "log.txt").read_text()
             assert time.monotonic() < deadline, (tmp_path / "log.txt").read_text()
             time.sleep(0.05)
