@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 from shared.domain.checks import require
@@ -46,6 +47,10 @@ def warm_up(*, every_indicator: bool = True) -> list[str]:
         warm_up_indicators()
     for name in STRATEGIES:
         _class_of(name)
+        # Where the notifier reads a strategy's class, its kernel stands beside it and is imported by the first decision.
+        kernel = f"shared.strategies.{STRATEGIES[name].partition(':')[0]}_kernel"
+        if find_spec(kernel) is not None:
+            import_module(kernel)
     return kernel_names()
 
 

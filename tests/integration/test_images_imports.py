@@ -69,3 +69,20 @@ def test_an_image_holds_nothing_of_another_service(target: str):
 
     assert locked
     assert not locked & LOCKED_NEVER[target]
+
+
+def test_no_strategy_has_a_kernel_that_warming_up_leaves_out():
+    code = """
+from pathlib import Path
+from services.logic_engine.configured import active_strategies
+from services.logic_engine.kernels import load_kernels
+load_kernels(Path(".cache/kernels"), require_compiled=False)
+from shared.indicators.compiled import kernel_names
+from shared.runtime.config import load_config
+loaded = kernel_names()
+active_strategies(load_config(Path("config/all-strategies.yaml")))
+print(*sorted(set(kernel_names()) - set(loaded)))
+"""
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert answer.stdout.split() == []

@@ -1,0 +1,75 @@
+"""The Dockerfile's own install steps in a clean environment, and the service that they make.
+
+The logic engine's image by default: it is the largest and the only one with kernels. IMAGE_TARGETS=all (or names) runs the
+others too, a minute or two of both cores; benchmarks.images measures them all.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.image_runs import running, towards, write_config
+from tests.support.images import TARGETS, Image, build_image
+from tests.support.simulator import free_port, running_simulator
+
+MEGABYTES_MAX = {"logic-engine": 450, "notifier": 350}
+OTHERS_MEGABYTES_MAX = 200
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+
+
+def _chosen() -> list[str]:
+    names = os.environ.get("IMAGE_TARGETS", "logic-engine")
+    return list(TARGETS) if names == "all" else names.split()
+
+
+@pytest.fixture(scope="module", params=_chosen())
+def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Image:
+    return build_image(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def _files(image: Image) -> dict[str, tuple[int, int]]:
+    """Everything that is not the writable folder, with size and time of change."""
+    found = {}
+    for part in ("opt", "app"):
+        for file in (image.root / part).rglob("*"):
+            status = file.lstat()
+            found[str(file)] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
+def test_the_service_starts_ready_from_its_image_and_writes_to_tmp_only(image: Image, tmp_path: Path):
+    files = _files(image)
+    if image.target == "tools":
+        command = [image.root / "opt" / "venv" / "bin" / "python", "-m", "cli.main", "config", "check"]
+        subprocess.run(command, cwd=image.folder, env=image.environment, check=True)
+    else:
+        with running_simulator(symbols=SYMBOLS) as simulator:
+            environment = towards(simulator, write_config(tmp_path / "tracker.yaml", SYMBOLS))
+            with running(image, tmp_path, **environment) as run:
+                assert image.healthy(**run.environment)
+                if image.target == "macro-engine":
+                    report = httpx.post(f"http://127.0.0.1:{run.port}/", timeout=60)
+                    assert report.status_code == 200, report.text
+            log = run.log.read_text()
+        if image.target == "logic-engine":
+            [ready] = [json.loads(line) for line in log.splitlines() if "kernels_ready" in line]
+            assert ready["compiled"] == 0
+
+    assert _files(image) == files
+    assert image.disk_megabytes() < MEGABYTES_MAX.get(image.target, OTHERS_MEGABYTES_MAX)
+
+
+def test_without_a_writable_folder_the_start_says_what_to_mount(image: Image, tmp_path: Path):
+    if not (image.folder / "baked").is_dir():
+        pytest.skip("nothing is baked into this image")
+    log = tmp_path / "log"
+    nowhere = {"NUMBA_CACHE_DIR": "/proc/kernels", "MPLCONFIGDIR": "/proc/matplotlib", "HTTP_PORT": str(free_port())}
+
+    code = image.start(log, **nowhere).wait(30)
+
+    assert code == 2
+    assert "cannot be written: mount a writable folder" in log.read_text().splitlines()[-1]
