@@ -6,6 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from cli.dead_letters.commands import app as dead_letters_app
 from cli.research.commands import register as register_research
 from shared.domain.errors import PermanentError, TransientError
 from shared.runtime.settings import read_env_file
@@ -32,6 +33,8 @@ app.add_typer(infra_app, name="infra")
 
 tape_app = typer.Typer(help="The stored tape of trades.", no_args_is_help=True)
 app.add_typer(tape_app, name="tape")
+
+app.add_typer(dead_letters_app, name="dead-letters")
 
 ENV_EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
 INFRA_SETTINGS = ENV_EXAMPLE.parent / "infra" / "settings.yaml"

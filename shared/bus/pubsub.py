@@ -37,7 +37,6 @@ DEADLINE_SECONDS_MAX: Final = 600  # of a lease
 DEAD_LETTERS_LEASE_SECONDS: Final = 10
 _MESSAGE_OVERHEAD_BYTES: Final = 64
 _ATTRIBUTE_OVERHEAD_BYTES: Final = 12
-_PEEK_SECONDS: Final = 0.5
 
 _Message = tuple[bytes, dict[str, str]]
 _NewRequest: Final[Callable[..., Any]] = PublishRequest.pb()
@@ -157,14 +156,9 @@ class PubSubBus:
         """Looked at and put back; who looks at the same moment may see a part."""
         declared = self._topology.subscription(subscription)
         dead = self._dead[subscription]
-        found: list[Leased] = []
-        while len(found) < limit:
-            more = await dead.take(limit - len(found), _PEEK_SECONDS)
-            if not more:
-                break
-            found += more
-        await dead.set_deadline([item.received.ack_id for item in found], 0)
-        return read_dead_letters([item.received for item in found], declared)
+        found = await dead.look(limit)
+        await dead.set_deadline([item.ack_id for item in found], 0)
+        return read_dead_letters(found, declared)[:limit]
 
     async def dead_count(self, subscription: str) -> int:
         """A lower bound: what this client has put there. The broker's own count is a Cloud Monitoring metric."""
@@ -174,24 +168,22 @@ class PubSubBus:
     async def requeue(self, subscription: str, message_ids: Sequence[str]) -> list[str]:
         """To the topic, marked for the subscription: the topic's other readers acknowledge it unread."""
         declared, dead = self._topology.subscription(subscription), self._dead[subscription]
-        revived: list[str] = []
+        revived: dict[str, DeadLetter] = {}
         others: list[str] = []
-        seen: set[str] = set()
         while set(revived) != set(message_ids):
-            leased = [item.received for item in await dead.take(MESSAGES_PER_REQUEST, _PEEK_SECONDS)]
-            fresh = [item for item in leased if item.message.message_id not in seen]
-            if not fresh:
+            received = await dead.look(MESSAGES_PER_REQUEST)
+            if not received:
                 break
-            seen.update(item.message.message_id for item in fresh)
-            wanted = chosen_among(fresh, declared, message_ids)
-            others += [item.ack_id for item in fresh if item.ack_id not in {ack_id for ack_id, _ in wanted}]
+            wanted = chosen_among(received, declared, message_ids)
+            chosen_ids = {ack_id for ack_id, _ in wanted}
+            others += [item.ack_id for item in received if item.ack_id not in chosen_ids]
             again = {letter.message_id: letter for _, letter in wanted if letter.message_id not in revived}
             mark = {REQUEUED_FOR: subscription}
             await self._publish(declared.topic, [(one.data, {**one.attributes, **mark}) for one in again.values()])
-            await dead.acknowledge([ack_id for ack_id, _ in wanted])
-            revived += again
+            await dead.acknowledge(list(chosen_ids))
+            revived |= again
         await dead.set_deadline(others, 0)
-        return revived
+        return list(revived)
 
     async def backlog(self, subscription: str) -> int:
         """A lower bound: what this client has pulled and not settled. The broker's own count is a Cloud Monitoring metric."""

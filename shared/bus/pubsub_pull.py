@@ -121,6 +121,22 @@ class Puller:
         except (PermanentError, TransientError):
             return  # then their leases end by themselves
 
+    async def look(self, max_messages: int) -> list[Any]:
+        """What is there now, leased, for who only looks: no pull stays open behind it.
+
+        One that was cancelled may live on at the server for half a minute, take what is given back next, and strand it
+        until its lease ends: whoever looks then sees nothing.
+        """
+        request = PullRequest(subscription=self._path, max_messages=max_messages, return_immediately=True)
+        found: list[Any] = []
+        while len(found) < max_messages:
+            response = await self._client.call(f"subscription {self._name}", self._client.subscriber.pull, request)
+            received = list(type(response).pb(response).received_messages)
+            if not received:
+                break
+            found += received
+        return found
+
     async def close(self) -> None:
         """Pending pulls return; what was fetched and not handed out goes back at once."""
         unclaimed = [*self._surplus]

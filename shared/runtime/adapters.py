@@ -98,6 +98,17 @@ async def open_store_and_cache(
         yield store, cache
 
 
+@contextlib.asynccontextmanager
+async def open_bus(settings: ServiceSettings, topology: Topology, clock: Clock) -> AsyncIterator[Bus]:
+    """For who looks after messages alone."""
+    choice = chosen(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        database = await _database(settings, stack) if choice.bus == "sqlite" else None
+        bus = await _bus(settings, choice, topology, clock, database)
+        stack.push_async_callback(_bounded, bus.close)
+        yield bus
+
+
 async def _database(settings: ServiceSettings, stack: contextlib.AsyncExitStack) -> Database:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = open_database(settings.database_file)

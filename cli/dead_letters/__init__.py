@@ -1,0 +1,1 @@
+"""`cst dead-letters`: what could not be handled, why, and the way back."""
