@@ -176,6 +176,7 @@ class Aggregator:
             "blind_symbols": [key.symbol for key in self._symbols.blind] or None,
             "verified": self._auditor.verified,
             "differing": self._auditor.differing,
+            "unconfirmed": self._auditor.unconfirmed,
             **state.counters,
         }
 

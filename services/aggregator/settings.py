@@ -65,6 +65,14 @@ class Settings(ServiceSettings):
         _AUDIT.requests_max, validation_alias="AUDIT_REQUESTS_MAX", description="Klines asked for in one round."
     )
     audit_span_minutes: PositiveInt = Field(_AUDIT.span_minutes, validation_alias="AUDIT_SPAN_MINUTES")
+    audit_roll_up_span_minutes: PositiveInt = Field(
+        _AUDIT.roll_up_span_minutes, validation_alias="AUDIT_ROLL_UP_SPAN_MINUTES"
+    )
+    audit_missing_rounds: PositiveInt = Field(
+        _AUDIT.missing_rounds,
+        validation_alias="AUDIT_MISSING_ROUNDS",
+        description="How often a kline that the venue does not give is asked for until its lack is told.",
+    )
     audit_settle_ms: PositiveInt = Field(
         _AUDIT.settle_ms, validation_alias="AUDIT_SETTLE_MS", description="A kline is believed so long after its close."
     )
@@ -86,6 +94,8 @@ class Settings(ServiceSettings):
             settle_ms=self.audit_settle_ms,
             span_minutes=self.audit_span_minutes,
             requests_max=self.audit_requests_max,
+            roll_up_span_minutes=self.audit_roll_up_span_minutes,
+            missing_rounds=self.audit_missing_rounds,
         )
 
     def limits(self) -> Limits:

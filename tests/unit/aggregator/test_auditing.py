@@ -11,7 +11,7 @@ from shared.domain.candles import Candle
 from shared.domain.errors import TransientError
 from shared.domain.events import SystemEvent
 from shared.domain.klines import Kline
-from shared.domain.timeframe import MINUTE_MS, Timeframe
+from shared.domain.timeframe import MINUTE_MS, ROLL_UPS, Timeframe
 from shared.exchanges.bybit.instruments import BYBIT_RULES
 from shared.store.audits import AuditStore
 from tests.support.aggregator import Bench
@@ -31,17 +31,22 @@ class Venue:
         self.candles = candles
         self.wrong = wrong or {}
         self.asked = 0
+        self.lacks: set[int] = set()
+        self.roll_ups: dict[Timeframe, list[Candle]] = {}
+        self.wrong_roll_ups: dict[int, dict[str, float]] = {}
         self.is_down = False
 
     async def klines(self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int) -> list[Kline]:
-        if timeframe is not Timeframe.M1 or not self.candles:
+        candles = self.candles if timeframe is Timeframe.M1 else self.roll_ups.get(timeframe, [])
+        if not candles:
             return []
         if self.is_down:
             raise TransientError("down")
-        self.asked += 1
-        found, before = [], None
-        for candle in self.candles:
-            opened = before if before is not None else candle.open
+        self.asked += timeframe is Timeframe.M1
+        closes = {candle.close_time_ms: candle.close for candle in self.candles}
+        found = []
+        for candle in candles:
+            opened = closes.get(candle.open_time_ms, candle.open)
             kline = Kline(
                 open_time_ms=candle.open_time_ms,
                 open=opened,
@@ -52,9 +57,9 @@ class Venue:
                 quote_volume=candle.quote_volume,
                 trade_count=None,
             )
-            before = candle.close
-            if start_ms <= candle.open_time_ms < end_ms:
-                found.append(msgspec.structs.replace(kline, **self.wrong.get(candle.open_time_ms, {})))
+            if start_ms <= candle.open_time_ms < end_ms and candle.open_time_ms not in self.lacks:
+                wrong = self.wrong if timeframe is Timeframe.M1 else self.wrong_roll_ups
+                found.append(msgspec.structs.replace(kline, **wrong.get(candle.open_time_ms, {})))
         return found
 
 
@@ -70,7 +75,7 @@ async def a_bench(wrong: dict[int, dict[str, float]] | None = None) -> tuple[Ben
         bus=bench.bus,
         limits=bench.limits,
         rest=bench.rest,
-        audit_limits=AuditLimits(settle_ms=0, span_minutes=1),
+        audit_limits=AuditLimits(settle_ms=0, span_minutes=1, roll_up_span_minutes=1),
     )
     await aggregator.append(
         [a_batch(rows, covers_from_ms=START_MS, watermark_ms=START_MS + MINUTES * MINUTE_MS, symbols=("BTC",))]
@@ -79,6 +84,7 @@ async def a_bench(wrong: dict[int, dict[str, float]] | None = None) -> tuple[Ben
     await aggregator.repair(deadline_seconds=5)
     await aggregator.close_minutes()
     venue.candles = await bench.candles("BTC")
+    venue.roll_ups = {timeframe: await bench.candles("BTC", timeframe) for timeframe in ROLL_UPS}
     return bench, aggregator, venue
 
 
@@ -130,6 +136,7 @@ async def test_a_new_revision_is_compared_again():
     await aggregator.append(later)
     await aggregator.close_minutes()
     venue.candles = await bench.candles("BTC")
+    venue.roll_ups = {timeframe: await bench.candles("BTC", timeframe) for timeframe in ROLL_UPS}
 
     await aggregator.audit()
 
@@ -146,6 +153,69 @@ async def test_a_venue_that_does_not_answer_is_asked_again():
     venue.is_down = False
     await aggregator.audit()
 
+    assert len(await marks_of(bench)) == MINUTES
+
+
+async def test_a_candle_without_a_kline_is_asked_for_again_and_then_told():
+    lacking_ms = START_MS + 3 * MINUTE_MS
+    bench, aggregator, venue = await a_bench()
+    venue.lacks = {lacking_ms}
+
+    await aggregator.audit()
+    await aggregator.audit()
+    assert not await told(bench)
+    assert lacking_ms not in await marks_of(bench)
+    for _ in range(3):
+        await aggregator.audit()
+
+    [event] = await told(bench)
+    assert "kline there ours, missing the venue's" in event.text
+    marks = await marks_of(bench)
+    assert [time_ms for time_ms, mark in marks.items() if not mark.is_verified] == [lacking_ms]
+    assert len(marks) == MINUTES
+
+
+async def test_a_kline_that_comes_late_verifies_the_candle():
+    lacking_ms = START_MS + 3 * MINUTE_MS
+    bench, aggregator, venue = await a_bench()
+    venue.lacks = {lacking_ms}
+    await aggregator.audit()
+
+    venue.lacks = set()
+    await aggregator.audit()
+
+    assert (await marks_of(bench))[lacking_ms].is_verified
+    assert not await told(bench)
+
+
+async def test_a_minute_that_only_the_venue_has_is_told():
+    lost_ms = START_MS + 6 * MINUTE_MS
+    bench, aggregator, _ = await a_bench()
+    await bench.store.delete("market-data-1m", [f"{EXCHANGE}#BTC#{lost_ms:015d}"])
+    await bench.store.delete_range(
+        "market-trades", f"{EXCHANGE}#BTC#{lost_ms:015d}", f"{EXCHANGE}#BTC#{lost_ms:015d}~", limit=9
+    )
+
+    for _ in range(3):
+        await aggregator.audit()
+
+    [event] = await told(bench)
+    assert f"kline of {lost_ms}" in event.text
+
+
+async def test_roll_ups_are_compared_too():
+    bench, aggregator, venue = await a_bench()
+    [wrong_ms, right_ms] = [one.open_time_ms for one in venue.roll_ups[Timeframe.M5]]
+    venue.wrong_roll_ups = {wrong_ms: {"close": 93.0, "low": 93.0}}
+
+    for _ in range(4):
+        await aggregator.audit()
+        await aggregator.close_minutes()
+
+    marks = await AuditStore(bench.store).between(*KEY, 0, 10**14, timeframe=Timeframe.M5)
+    assert {time_ms: mark.is_verified for time_ms, mark in marks.items()} == {wrong_ms: False, right_ms: True}
+    [event] = await told(bench)
+    assert "5m candle" in event.text
     assert len(await marks_of(bench)) == MINUTES
 
 
