@@ -87,7 +87,9 @@ class _Correction:
             is_joined = await correction._is_joined(minute)
             quality = state.builder.evidence_of_closed(series, minute, current, is_joined=is_joined)
             kline = series.klines.get(minute) if quality is CandleQuality.REPAIRED_KLINE else None
-            correction._closes[minute] = MinuteClose(minute, series, Taken(pieces[minute], None), quality, kline)
+            vouched_by = state.coverage.vouched_by(series.key, minute)
+            trades = Taken(pieces[minute], None)
+            correction._closes[minute] = MinuteClose(minute, series, trades, quality, kline, vouched_by)
         correction.conflicts = {minute: one.conflicts for minute, one in correction._folded.items() if one.conflicts}
         return correction
 
@@ -181,7 +183,8 @@ class _Correction:
         close = self._closes.get(minute)
         if close is None:
             quality = self._state.builder.evidence_of_closed(self._series, minute, current)
-            close = MinuteClose(minute, self._series, NOTHING, quality, None)
+            vouched_by = self._state.coverage.vouched_by(self._series.key, minute)
+            close = MinuteClose(minute, self._series, NOTHING, quality, None, vouched_by)
         if close.quality is CandleQuality.REPAIRED_KLINE and close.kline is None:
             return None  # the venue's own candle stands until coverage proves better
         previous = self.changed.get(minute - MINUTE_MS) or await self._stored(minute - MINUTE_MS)

@@ -47,6 +47,14 @@ class CandleSource(StrEnum):
     __hash__ = str.__hash__
 
 
+class Vouched(msgspec.Struct, frozen=True, array_like=True):
+    """A session's word for a part of a minute: every trade with start_ms <= T < end_ms, milliseconds after its open, is there."""
+
+    session: str
+    start_ms: int
+    end_ms: int
+
+
 MISSING_SHARE_MAX: Final = 0.001  # a roll-up is usable when at most 0.1 % of its minutes are missing
 
 
@@ -60,6 +68,7 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     revision:        1 for the first; each correction adds one. 0: not stored yet.
     first_trade_id, last_trade_id: the venue's ids of its trades; None without trades and where a kline gave the candle.
     source:          evidence, like the ids: it goes with a revision and makes none.
+    vouched_by:      likewise: the sessions that cover a 1m candle, and which part of it; none for a kline. A roll-up's are its minutes'.
     Raises InvalidValueError where a rule is broken.
     """
 
@@ -80,6 +89,7 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     first_trade_id: int | str | None = None
     last_trade_id: int | str | None = None
     source: CandleSource = CandleSource.STREAM
+    vouched_by: tuple[Vouched, ...] = ()
 
     def __post_init__(self) -> None:
         prices_ok = 0 < self.low <= self.open <= self.high and self.low <= self.close <= self.high
@@ -121,7 +131,7 @@ _SAID: Final = attrgetter(
     *(
         name
         for name in Candle.__struct_fields__
-        if name not in {"revision", "first_trade_id", "last_trade_id", "source"}
+        if name not in {"revision", "first_trade_id", "last_trade_id", "source", "vouched_by"}
     )
 )
 
@@ -133,6 +143,7 @@ def flat_candle(
     quality: CandleQuality,
     revision: int = 0,
     source: CandleSource = CandleSource.STREAM,
+    vouched_by: tuple[Vouched, ...] = (),
 ) -> Candle:
     """A minute without trades: the previous close four times, zero volume."""
     price = previous.close
@@ -153,4 +164,5 @@ def flat_candle(
         missing_minutes=int(partial),
         revision=revision,
         source=source,
+        vouched_by=vouched_by,
     )

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from services.aggregator.core.coverage import Coverage, SeriesKey
 from services.aggregator.core.limits import Limits
 from services.aggregator.core.series import Series, Taken
-from shared.domain.candles import Candle, CandleQuality, CandleSource, flat_candle
+from shared.domain.candles import Candle, CandleQuality, CandleSource, Vouched, flat_candle
 from shared.domain.fold import FoldedMinute, edge_texts, fold_minutes, folded_of
 from shared.domain.klines import Kline
 from shared.domain.timeframe import MINUTE_MS, Timeframe, minute_ms
@@ -18,13 +18,14 @@ RANGE_MINUTES_MAX: Final = 1_000  # asked for at once, so that an answer comes w
 
 
 class MinuteClose(NamedTuple):
-    """One minute that closes now. kline: the evidence of a REPAIRED_KLINE minute; else the trades are."""
+    """One minute that closes now. kline: the evidence of a REPAIRED_KLINE minute; else the trades are, and who vouches."""
 
     minute_ms: int
     series: Series
     trades: Taken
     quality: CandleQuality
     kline: Kline | None
+    vouched_by: tuple[Vouched, ...] = ()
 
 
 class Built(NamedTuple):
@@ -106,7 +107,8 @@ class CandleBuilder:
                 self._touch(series, series.close_ids(now_ms))
             kline = series.klines.pop(now_ms, None)
             used = kline if quality is CandleQuality.REPAIRED_KLINE else None
-            yield MinuteClose(now_ms, series, series.take(now_ms), quality, used)
+            vouched_by = self._coverage.vouched_by(series.key, now_ms)
+            yield MinuteClose(now_ms, series, series.take(now_ms), quality, used, vouched_by)
         self.more = True
 
     def is_numbered(self, series: Series) -> bool:
@@ -241,7 +243,12 @@ def make_candle(
             return None
         source = source_of(close)
         return flat_candle(
-            previous, open_time_ms=close.minute_ms, quality=close.quality, revision=revision, source=source
+            previous,
+            open_time_ms=close.minute_ms,
+            quality=close.quality,
+            revision=revision,
+            source=source,
+            vouched_by=close.vouched_by,
         )
     first_id, last_id = folded.first_trade_id, folded.last_trade_id
     if first_id is None and close.trades.figures is not None:
@@ -264,6 +271,7 @@ def make_candle(
         first_trade_id=first_id,
         last_trade_id=last_id,
         source=source_of(close),
+        vouched_by=close.vouched_by,
     )
 
 

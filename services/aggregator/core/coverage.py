@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from services.aggregator.core.intervals import Intervals
-from shared.domain.candles import CandleQuality
+from shared.domain.candles import CandleQuality, Vouched
 from shared.domain.coverage import SessionCoverage, Span
 from shared.domain.timeframe import MINUTE_MS
 from shared.domain.trades import TradeSource
@@ -19,12 +19,13 @@ class SeriesKey(NamedTuple):
 class _SymbolCoverage:
     """streamed: by stream sessions alone; whole: by any. watermark_ms: the latest of any session that names it."""
 
-    __slots__ = ("streamed", "watermark_ms", "whole")
+    __slots__ = ("sessions", "streamed", "watermark_ms", "whole")
 
     def __init__(self) -> None:
         self.streamed = Intervals()
         self.whole = Intervals()
         self.watermark_ms = 0
+        self.sessions: dict[str, SessionCoverage] = {}
 
 
 class Coverage:
@@ -48,6 +49,7 @@ class Coverage:
         for symbol in session.symbols:
             coverage = self._of(SeriesKey(session.exchange, symbol))
             coverage.watermark_ms = max(coverage.watermark_ms, session.watermark_ms)
+            coverage.sessions[session.session] = session
             for start_ms, end_ms in session.asserted:
                 coverage.whole.add(start_ms, end_ms)
                 if streamed:
@@ -91,6 +93,23 @@ class Coverage:
             return CandleQuality.COMPLETE
         return CandleQuality.REPAIRED if coverage.whole.covers(minute_ms, end_ms) else None
 
+    def vouched_by(self, key: SeriesKey, minute_ms: int) -> tuple[Vouched, ...]:
+        """Which sessions cover which part of the minute, in the order of the parts."""
+        coverage = self._symbols.get(key)
+        if coverage is None:
+            return ()
+        end_ms = minute_ms + MINUTE_MS
+        found = [
+            Vouched(session.session, max(start, minute_ms) - minute_ms, min(end, end_ms) - minute_ms)
+            for session in coverage.sessions.values()
+            if session.watermark_ms > minute_ms
+            for start, end in session.asserted
+            if start < end_ms and end > minute_ms
+        ]
+        if len(found) > 1:
+            found.sort(key=lambda one: (one.start_ms, one.session))
+        return tuple(found)
+
     def forget_before(self, time_ms: int) -> None:
         """Drop what ended before the time, so that memory stays bounded; watermarks stay."""
         self._sessions = {
@@ -99,6 +118,8 @@ class Coverage:
         for coverage in self._symbols.values():
             coverage.whole.forget_before(time_ms)
             coverage.streamed.forget_before(time_ms)
+            kept = {name: one for name, one in coverage.sessions.items() if one.watermark_ms >= time_ms}
+            coverage.sessions = kept
 
     def _of(self, key: SeriesKey) -> _SymbolCoverage:
         coverage = self._symbols.get(key)

@@ -7,7 +7,7 @@ import pytest
 
 from services.aggregator.core.limits import Limits
 from services.aggregator.handlers import Aggregator
-from shared.domain.candles import CandleQuality
+from shared.domain.candles import CandleQuality, Vouched
 from shared.domain.errors import FencedError, TransientError
 from shared.domain.events import CandleCorrected, CandlesClosed, SystemEvent
 from shared.domain.instruments import Instrument
@@ -356,6 +356,31 @@ async def test_a_stale_owner_is_refused_and_the_new_one_misses_nothing():
     await new.close_minutes()
     [candle] = await bench.candles("AAA")
     assert (candle.trade_count, candle.quality) == (3, CandleQuality.COMPLETE)
+
+
+async def test_a_candle_says_which_sessions_vouch_for_which_part_of_it():
+    bench = Bench(PATIENT)
+    aggregator = bench.aggregator()
+    refill = a_batch(
+        [aaa(1, 5, 101.0)],
+        session="refill",
+        source=TradeSource.REFILL,
+        watermark_ms=START_MS + 20_000,
+        symbols=("AAA",),
+    )
+    stream = a_batch([aaa(2, 30_000, 102.0)], covers_from_ms=START_MS + 20_000, watermark_ms=START_MS + 2 * M)
+    await aggregator.append([refill, stream])
+    await aggregator.close_minutes()
+    [candle, flat] = await bench.candles("AAA")
+    assert candle.vouched_by == (Vouched("refill", 0, 20_000), Vouched("s1", 20_000, 60_000))
+    assert flat.vouched_by == (Vouched("s1", 0, 60_000),)
+
+    again = a_batch(session="later", watermark_ms=START_MS + M, symbols=("AAA",))
+    await aggregator.append([again])
+    await aggregator.close_minutes()
+    [candle, _] = await bench.candles("AAA")
+    assert (candle.quality, candle.revision) == (CandleQuality.COMPLETE, 2)
+    assert candle.vouched_by[0] == Vouched("later", 0, 60_000)
 
 
 async def test_the_end_of_a_replay_closes_everything_and_the_uncovered_as_partial():
