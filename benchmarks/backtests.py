@@ -26,7 +26,9 @@ from research.evaluation import evaluate
 from research.fast.path import FastPath
 from research.history import History, history_of
 from research.portfolio import Account, Costs
+from research.recipe import Recipe
 from research.simulation import Simulation
+from research.sweep import candidate_of, run_trades
 from shared.deciding.active import active_strategy
 from shared.domain.timeframe import Timeframe
 
@@ -81,15 +83,21 @@ def ours(history: History) -> dict[str, float]:
         return active_strategy("macd_adx", Timeframe.M1, parameters, on_opposite="close", max_age_candles=None)
 
     one = active(PARAMETERS)
-    fast = best_of(5, lambda: FastPath(history, FREE).trades(one))
+    fast = best_of(5, lambda: FastPath(history, FREE).trades(one).accounted())  # trades, and the equity of every candle
     short = history_of(history.candles[:SWEEP_BARS], [])
     exact = best_of(1, lambda: Simulation([one], short).run({one.name: evaluate(one, short)}))
-    grid = [active(parameters) for parameters in combinations()]
+    recipe = Recipe(
+        name="macd_adx",
+        kind="macd_adx",
+        timeframe=Timeframe.M1,
+        parameters={},
+        max_age_candles=None,
+        on_opposite="close",
+    )
 
     def sweep() -> None:
-        path = FastPath(short, FREE)
-        for item in grid:
-            path.trades(item)
+        for item, trades in run_trades(recipe, combinations(), short, FREE):
+            candidate_of(item, trades, Timeframe.M1, 359)
 
     before = peak_rss_mb()
     swept = best_of(1, sweep)
@@ -98,7 +106,7 @@ def ours(history: History) -> dict[str, float]:
         "exact_bars_per_second": SWEEP_BARS / exact,
         "combinations_per_second": COMBINATIONS / swept,
         "sweep_memory_mb": peak_rss_mb() - before,
-        "trades": float(len(FastPath(history, FREE).trades(one).opened)),
+        "trades": float(len(FastPath(history, FREE).trades(one))),
     }
 
 

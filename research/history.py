@@ -113,6 +113,19 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
                 closes = closes[self.series[need.timeframe].held_at(closes) >= need.length]
         return closes
 
+    def barred(self, needs: Sequence[WindowNeed]) -> npt.NDArray[np.bool_]:
+        """Candles of the first need's timeframe whose windows hold an unusable candle: the quality gate. Empty for none."""
+        own = self.series[needs[0].timeframe]
+        found = np.zeros(len(own), dtype=np.bool_)
+        for need in needs:
+            series = self.series.get(need.timeframe)
+            if series is None or not series.unusable.any():
+                continue
+            counts = np.concatenate([[0], np.cumsum(series.unusable)])
+            held = series.held_at(own.close_time_ms)
+            found |= counts[held] > counts[np.maximum(held - need.length, 0)]
+        return found if found.any() else found[:0]
+
     def base_index_at(self, close_ms: int) -> int:
         """Index of the first candle of `base` that opens at or after the time."""
         return (close_ms - self.candles[0].open_time_ms) // self.base.duration_ms

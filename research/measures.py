@@ -3,10 +3,9 @@
 import msgspec
 import numpy as np
 
-from research.fast import kernels
-from research.fast.path import Trades
+from research.fast import life
+from research.fast.trades import Trades
 from research.history import FloatArray
-from research.portfolio import Account
 from shared.domain.timeframe import DAY_MS, Timeframe
 
 _DAYS = 365.0
@@ -42,8 +41,25 @@ def sharpe_of(returns: FloatArray, timeframe: Timeframe) -> float:
     if len(returns) < 2:  # noqa: PLR2004 - one return has no deviation
         return 0.0
     deviation = float(returns.std(ddof=1))
-    per_year = _DAYS * DAY_MS / timeframe.duration_ms
-    return float(returns.mean()) / deviation * float(np.sqrt(per_year)) if deviation > 0 else 0.0
+    return float(returns.mean()) / deviation * _per_year(timeframe) if deviation > 0 else 0.0
+
+
+def measured_trades(trades: Trades, timeframe: Timeframe, first: int) -> Measures:
+    """The same of all trades from candle `first` on, without an array of returns."""
+    mean, deviation, equity, fall, winners, held = trades.summed(first).tolist()
+    count = len(trades.close) - first
+    return Measures(
+        trades=len(trades),
+        sharpe=mean / deviation * _per_year(timeframe) if deviation > 0 else 0.0,
+        return_pct=100.0 * (equity - 1.0),
+        max_drawdown_pct=100.0 * fall,
+        hit_rate_pct=100.0 * winners / len(trades) if len(trades) else 0.0,
+        exposure_pct=100.0 * held / count if count > 0 else 0.0,
+    )
+
+
+def _per_year(timeframe: Timeframe) -> float:
+    return float(np.sqrt(_DAYS * DAY_MS / timeframe.duration_ms))
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +70,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     held: int
 
 
-def cut(trades: Trades, close: FloatArray, account: Account, begin: int, end: int, *, whole: bool) -> Cut:
+def cut(trades: Trades, begin: int, end: int, *, whole: bool) -> Cut:
     """What the trades opened in [begin, end) make until end.
 
     whole: only trades that also end inside (training: nothing of what comes later is known). Else one that outlives the
@@ -63,17 +79,13 @@ def cut(trades: Trades, close: FloatArray, account: Account, begin: int, end: in
     inside = (trades.opened >= begin) & (trades.opened < end - 1)
     if whole:
         inside &= trades.closed < end
-    rows = np.zeros((int(inside.sum()), kernels.TRADE_COLUMNS), dtype=np.int64)
-    rows[:, 0] = trades.opened[inside] - begin
-    rows[:, 2] = np.minimum(trades.closed[inside], end - 1) - begin
-    rows[:, 3], rows[:, 4] = trades.side[inside], trades.reason[inside]
-    prices = np.ascontiguousarray(trades.prices[inside])
-    late = trades.closed[inside] >= end
-    prices[late, 1], rows[late, 4] = close[end - 1], kernels.REASON_REVERSED
-    part = np.ascontiguousarray(close[begin:end])
-    returns, gains = np.empty(end - begin), np.empty(len(rows))
-    fraction = np.ascontiguousarray(trades.fraction[begin:end])
-    costs = account.costs
-    fee, worse = costs.fee_bps / 1e4, (costs.spread_bps / 2 + costs.slippage_bps) / 1e4
-    kernels.account(part, rows, prices, fraction, len(rows), fee, worse, returns, gains)
-    return Cut(returns=returns, gains=gains, held=int((rows[:, 2] - rows[:, 0]).sum()))
+    rows, prices = trades.rows[inside], trades.prices[inside]
+    late = rows[:, life.EXIT] >= end
+    prices[late, 1], rows[late, life.REASON] = trades.close[end - 1], life.REASON_REVERSED
+    rows[late, life.EXIT] = end - 1
+    rows[:, [life.ENTRY, life.EXIT]] -= begin
+    part = msgspec.structs.replace(
+        trades, close=trades.close[begin:end], rows=rows, prices=prices, fraction=trades.fraction[inside]
+    )
+    returns, gains = part.accounted()
+    return Cut(returns=returns, gains=gains, held=int((part.closed - part.opened).sum()))

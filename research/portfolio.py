@@ -33,6 +33,11 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("fee_bps", "spread_bps", "slippage_bps"):
             require(0 <= getattr(self, name) < 1_000, f"{name} must be 0..1000", getattr(self, name), "costs")  # noqa: PLR2004 - the rule names its bound
 
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Fee of a fill's notional, and by how much its price is worse than asked for."""
+        return self.fee_bps / 1e4, (self.spread_bps / 2 + self.slippage_bps) / 1e4
+
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """start_cash: quote currency. fraction: of equity per position, where the strategy does not size its signals itself."""

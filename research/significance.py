@@ -9,9 +9,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from research.fast.path import Trades
+from research.fast.trades import Trades
 from research.history import FloatArray, IntArray
-from research.portfolio import Account
 from shared.domain.checks import require
 
 DRAWS: Final = 2_000
@@ -44,13 +43,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return f"unlikely to be chance alone: {figures}; what costs, size and the next years do is another question"
 
 
-def significance(
-    trades: Trades, close: FloatArray, account: Account, *, first: int, tried: int = 1, draws: int = DRAWS
-) -> Verdict:
+def significance(trades: Trades, *, first: int, tried: int = 1, draws: int = DRAWS) -> Verdict:
     """first: the first candle on which the rule can decide; random entries are drawn from there on."""
     require(len(trades.opened) > 0, "at least one trade is needed", 0, "significance")
-    costs = account.costs
-    fee, worse = costs.fee_bps / 1e4, (costs.spread_bps / 2 + costs.slippage_bps) / 1e4
+    close = trades.close
+    fee, worse = trades.account.costs.shares
     lengths = trades.closed - trades.opened
     rests = np.diff(np.concatenate([[first], trades.opened])) - np.concatenate([[0], lengths[:-1]])
     spare = len(close) - 1 - int(trades.closed[-1])

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from research.fast.path import FastPath, Trades
+from research.fast.path import FastPath
+from research.fast.trades import Trades
 from research.history import History
-from research.measures import Measures, measured
+from research.measures import Measures, measured_trades
 from research.portfolio import Account
 from research.recipe import Recipe
 from shared.domain.checks import require
@@ -66,9 +67,7 @@ def run_trades(
 
 def candidate_of(parameters: dict[str, Any], trades: Trades, timeframe: Timeframe, first: int) -> Candidate:
     """Measured from the first candle with a whole window on."""
-    return Candidate(
-        parameters=parameters, measures=measured(trades.returns[first:], trades.gains, trades.held, timeframe)
-    )
+    return Candidate(parameters=parameters, measures=measured_trades(trades, timeframe, first))
 
 
 def best_first(candidates: Sequence[Candidate], trades_min: int) -> list[Candidate]:

@@ -13,10 +13,9 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from research.fast.path import Trades
+from research.fast.trades import Trades
 from research.history import FloatArray
 from research.measures import Cut, Measures, cut, measured
-from research.portfolio import Account
 from shared.domain.checks import require
 from shared.domain.timeframe import Timeframe
 
@@ -74,19 +73,17 @@ def spans(count: int, first: int, plan: Plan) -> list[tuple[tuple[int, int], tup
 
 def walk_forward(
     runs: Sequence[tuple[dict[str, Any], Trades]],
-    close: FloatArray,
     timeframe: Timeframe,
-    account: Account,
     plan: Plan,
     first: int,
 ) -> Walked:
     """runs: each parameter set with its trades over the whole history (a Decision knows nothing of later candles)."""
     folds: list[Fold] = []
     pieces: list[Cut] = []
-    for train, test in spans(len(close), first, plan):
-        parameters, in_sample, trades = _chosen(runs, close, timeframe, account, plan, train)
+    for train, test in spans(len(runs[0][1].close), first, plan):
+        parameters, in_sample, trades = _chosen(runs, timeframe, plan, train)
         piece = (
-            cut(trades, close, account, *test, whole=False)
+            cut(trades, *test, whole=False)
             if trades is not None
             else Cut(returns=np.zeros(test[1] - test[0]), gains=np.empty(0), held=0)
         )
@@ -101,9 +98,7 @@ def walk_forward(
 
 def _chosen(
     runs: Sequence[tuple[dict[str, Any], Trades]],
-    close: FloatArray,
     timeframe: Timeframe,
-    account: Account,
     plan: Plan,
     train: tuple[int, int],
 ) -> tuple[dict[str, Any] | None, Measures | None, Trades | None]:
@@ -111,7 +106,7 @@ def _chosen(
     best: tuple[dict[str, Any] | None, Measures | None, Trades | None] = (None, None, None)
     highest = -np.inf
     for parameters, trades in runs:
-        piece = cut(trades, close, account, *train, whole=True)
+        piece = cut(trades, *train, whole=True)
         measures = measured(piece.returns, piece.gains, piece.held, timeframe)
         if measures.trades >= plan.trades_min and measures.sharpe > highest:
             best, highest = (parameters, measures, trades), measures.sharpe

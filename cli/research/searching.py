@@ -2,19 +2,19 @@
 
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 
 from cli.folders import make_folder
 from cli.research.backtest import BacktestRequest, chosen, load, recipe_of
 from cli.research.sources import utc_text
-from research.fast.path import FastPath, Trades
+from research.fast.path import FastPath
+from research.fast.trades import Trades
 from research.heat_map import heat_map_html
 from research.history import History, history_of
 from research.measures import Measures
@@ -57,11 +57,11 @@ def run_walk_forward(request: BacktestRequest, search: Search, plan: Plan) -> Wa
     runs, history, first = _runs(request, search)
     timeframe = chosen(request).timeframe
     own = history.series[timeframe]
-    close = np.ascontiguousarray(own.values[3])
-    walked = walk_forward(runs, close, timeframe, request.account, plan, first)
+    kept = list(runs)
+    walked = walk_forward(kept, timeframe, plan, first)
     make_folder(request.out)
     told = {
-        "sets": len(runs),
+        "sets": len(kept),
         "plan": plan,
         "costs": request.account.costs,
         "out_of_sample": walked.out_of_sample,
@@ -77,7 +77,7 @@ def run_walk_forward(request: BacktestRequest, search: Search, plan: Plan) -> Wa
         text = " ".join(f"{name}={value}" for name, value in (fold.parameters or {}).items()) or "nothing"
         out, begin = fold.out_of_sample, utc_text(int(own.open_time_ms[fold.test[0]]))
         print(f"{begin:>18}{promised:>16}{out.sharpe:>16.2f}{out.trades:>8}{out.return_pct:>10.2f}   {text}")
-    _say(f"out of sample, {len(runs)} sets", walked.out_of_sample)
+    _say(f"out of sample, {len(kept)} sets", walked.out_of_sample)
     return walked
 
 
@@ -86,25 +86,24 @@ def run_significance(request: BacktestRequest, search: Search) -> str:
     if search.axes:
         runs, history, first = _runs(request, search)
         timeframe = chosen(request).timeframe
-        best = best_first([candidate_of(*run, timeframe, first) for run in runs], search.trades_min)[0]
-        trades = next(trades for parameters, trades in runs if parameters == best.parameters)
-        print(f"the best of {len(runs)}: " + " ".join(f"{name}={value}" for name, value in best.parameters.items()))
-        tried = len(runs)
+        found = best_first([candidate_of(*run, timeframe, first) for run in runs], search.trades_min)
+        best, tried = found[0].parameters, len(found)
+        trades = FastPath(history, request.account).trades(recipe_of(request).active(best))
+        print(f"the best of {tried}: " + " ".join(f"{name}={value}" for name, value in best.items()))
     else:
         active = chosen(request)
         history = history_of(load(request).candles, active.strategy.needs)
         trades, timeframe, tried = FastPath(history, request.account).trades(active), active.timeframe, 1
         first = active.strategy.needs[0].length - 1
-    if not len(trades.opened):
+    if not len(trades):
         raise PermanentError(f"{request.strategy} made no trade on these candles: nothing to compare")
-    close = np.ascontiguousarray(history.series[timeframe].values[3])
-    text = significance(trades, close, request.account, first=first, tried=tried).text
+    text = significance(trades, first=first, tried=tried).text
     print(text)
     return text
 
 
-def _runs(request: BacktestRequest, search: Search) -> tuple[list[tuple[dict[str, Any], Trades]], History, int]:
-    """Each set's trades, the history, and the first candle that any of them decides on."""
+def _runs(request: BacktestRequest, search: Search) -> tuple[Iterable[tuple[dict[str, Any], Trades]], History, int]:
+    """Each set's trades, made as they are asked for; the history; the first candle that any of them decides on."""
     recipe = recipe_of(request)
     grid, refused = buildable(recipe, grid_of(_axes(search.axes)))
     if refused:
@@ -119,7 +118,7 @@ def _runs(request: BacktestRequest, search: Search) -> tuple[list[tuple[dict[str
     runs = run_trades(recipe, grid, history, request.account)
     console = Console(stderr=True)
     shown = track(runs, total=len(grid), description="sets", console=console, disable=not sys.stderr.isatty())
-    return list(shown), history, max(need.length for need in needs) - 1
+    return shown, history, max(need.length for need in needs) - 1
 
 
 def _axes(texts: Sequence[str]) -> dict[str, list[Any]]:

@@ -1,55 +1,39 @@
 """A strategy's trades over a history by the fast path, where it has one; else by the exact one. The same result either way."""
 
-import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from research.evaluation import evaluate
-from research.fast import kernels
-from research.history import FloatArray, History, IntArray
+from research.fast import life, macd
+from research.fast.trades import Trades
+from research.history import FloatArray, History, IntArray, Series
 from research.portfolio import Account
 from research.simulation import Simulation
 from shared.deciding.active import ActiveStrategy
 from shared.domain.bias import Direction
 from shared.domain.signals import ExitReason, Signal
-from shared.domain.timeframe import Timeframe
 from shared.indicators.kernels.trend import ADX_TALIB, adx
 from shared.strategies.macd_adx import MacdAdx
 
 _REASONS: Final = {
-    ExitReason.STOP_LOSS: kernels.REASON_STOP,
-    ExitReason.TAKE_PROFIT: kernels.REASON_TARGET,
-    ExitReason.EXPIRED: kernels.REASON_EXPIRED,
-    ExitReason.REVERSED: kernels.REASON_REVERSED,
+    ExitReason.STOP_LOSS: life.REASON_STOP,
+    ExitReason.TAKE_PROFIT: life.REASON_TARGET,
+    ExitReason.EXPIRED: life.REASON_EXPIRED,
+    ExitReason.REVERSED: life.REASON_REVERSED,
 }
+_NO_LEVELS: Final = np.empty((0, 2))
 
 
-class Trades(msgspec.Struct, frozen=True, kw_only=True):
-    """m trades on n candles of the strategy's timeframe. opened, closed: indices of own candles. prices: (m, 2), as asked.
+class Asked(NamedTuple):
+    """What a strategy asks for, oldest first. at: own candle; asks: ASK_ values; fraction: of equity; levels: stop and target."""
 
-    fraction: (n,), of equity, by the candle of the entry.
-    returns: (n,), of the equity, costs paid. gains: (m,).
-    """
-
-    closes_ms: IntArray
-    opened: IntArray
-    closed: IntArray
-    closed_at_ms: IntArray
-    side: IntArray
-    reason: IntArray
-    prices: FloatArray
+    at: IntArray
+    asks: IntArray
     fraction: FloatArray
-    returns: FloatArray
-    gains: FloatArray
-
-    @property
-    def held(self) -> int:
-        """Candles with a position."""
-        return int((self.closed - self.opened).sum())
+    levels: FloatArray = _NO_LEVELS
 
 
 class FastPath:
@@ -67,7 +51,7 @@ class FastPath:
             and strategy.own.take_profit_pct is None
             and strategy.own.stop_loss_pct is None
         ):
-            return self._macd_adx(active, strategy)
+            return self._lived(active, self._macd_adx(strategy, self._history.series[active.timeframe]))
         return self.exact(active)
 
     def exact(self, active: ActiveStrategy) -> Trades:
@@ -75,110 +59,91 @@ class FastPath:
         signals = Simulation([active], self._history).run({active.name: evaluate(active, self._history)}).signals
         return self._of_signals(active, signals)
 
-    def _macd_adx(self, active: ActiveStrategy, strategy: MacdAdx) -> Trades:
-        values = self._history.series[active.timeframe].values
-        p = strategy.own
-        high, low, close = values[1], values[2], values[3]
-        n, first = len(close), strategy.needs[0].length - 1
-        period = p.adx_period if p.adx_min > 0 else 0  # an ADX is never below 0: none is needed then
-        strength = self._kept(("adx", period), lambda: _adx(high, low, close, period) if period else np.zeros(n))
-        names = ("volatility_candles", "volatility_mode", "target_daily_volatility", "scale_min", "scale_max")
-        key = ("scale", *(getattr(p, name) for name in names))
-        scale = self._kept(key, lambda: _scales(strategy, close))
-        asks = self._kept(("asks", n), lambda: np.empty(n, dtype=np.int64))  # written anew by every call
-        flat = p.direction == "long_flat"
-        kernels.macd_asks(close, strength, scale, p.fast, p.slow, p.signal, first, p.adx_min, flat, asks)
-        sized = ("fraction", *key, p.fraction_min, p.position_fraction_max, p.risk_fraction)
-        fraction = self._kept(
-            sized, lambda: np.maximum(p.fraction_min, np.minimum(p.position_fraction_max, p.risk_fraction * scale))
+    def _macd_adx(self, strategy: MacdAdx, own: Series) -> Asked:
+        p, values, first = strategy.own, own.values, strategy.needs[0].length - 1
+        at = np.empty(max(len(own) - first, 0) + 1, dtype=np.int64)
+        count = macd.macd_crosses(values[3], p.fast, p.slow, p.signal, first, at) if len(own) > first else 0
+        # An ADX is never below 0: none is needed then.
+        strength = (
+            self._kept(
+                ("adx", own.timeframe, p.adx_period), lambda: _adx(values[1], values[2], values[3], p.adx_period)
+            )
+            if p.adx_min > 0
+            else np.empty(0)
         )
-        none = self._kept(("none",), lambda: np.full(n, np.nan))
-        return self._lived(active, asks, none, none, fraction)
+        sizes = (
+            strategy.candles_per_day,
+            p.target_daily_volatility,
+            p.volatility_mode == "inverse_var",
+            p.scale_min,
+            p.scale_max,
+        )
+        rule = np.array([p.adx_min, p.direction == "long_flat", *sizes, p.fraction_min, p.position_fraction_max])
+        scales = self._kept(("scales", own.timeframe, p.volatility_candles, *sizes), lambda: np.zeros(len(own)))
+        asked, asks, fraction = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64), np.empty(count)
+        found = macd.macd_asks(
+            at, count, strength, values[3], scales, p.volatility_candles, p.risk_fraction, rule, asked, asks, fraction
+        )
+        return Asked(asked[:found], asks[:found], fraction[:found])
 
-    def _lived(
-        self, active: ActiveStrategy, asks: IntArray, stop: FloatArray, target: FloatArray, fraction: FloatArray
-    ) -> Trades:
+    def _lived(self, active: ActiveStrategy, asked: Asked) -> Trades:
         history = self._history
         own, base = history.series[active.timeframe], history.series[history.base]
-        close = own.values[3]
-        base_end = self._kept(
-            ("base_end", active.timeframe),
-            lambda: (own.close_time_ms - base.open_time_ms[0]) // history.base.duration_ms,
-        )
-        # Kept and copied from: fresh pages cost more than what is written on them.
-        rows = len(close) + 1
-        trades = self._kept(("trades", rows), lambda: np.zeros((rows, kernels.TRADE_COLUMNS), dtype=np.int64))
-        prices = self._kept(("prices", rows), lambda: np.zeros((rows, 2)))
         ratio = active.timeframe.duration_ms // history.base.duration_ms
-        count = kernels.live_through(
-            asks,
-            base_end,
-            close,
-            stop,
-            target,
+        rows = np.empty((len(asked.at) + 1, life.TRADE_COLUMNS), dtype=np.int64)
+        prices = np.empty((len(rows), 2))
+        count = life.live_through(
+            asked.at,
+            asked.asks,
+            len(asked.at),
+            asked.levels,
+            int((own.open_time_ms[0] - base.open_time_ms[0]) // history.base.duration_ms),
+            ratio,
+            own.values[3],
             base.values[:4],
             self._barred(active),
             (active.max_age_candles or 0) * ratio,
             active.on_opposite == "close",
-            trades,
+            rows,
             prices,
         )
-        return self._accounted(active, trades[:count].copy(), prices[:count].copy(), fraction)
+        rows = rows[:count]
+        return self._trades_of(active, rows, prices[:count], asked.fraction[rows[:, life.ASK]])
 
     def _of_signals(self, active: ActiveStrategy, signals: list[Signal]) -> Trades:
         own = self._history.series[active.timeframe]
         base = self._history.series[self._history.base]
-        trades = np.zeros((len(signals), kernels.TRADE_COLUMNS), dtype=np.int64)
+        rows = np.zeros((len(signals), life.TRADE_COLUMNS), dtype=np.int64)
         prices = np.zeros((len(signals), 2))
-        fraction = np.full(len(own), self._account.fraction)
+        fraction = np.full(len(signals), self._account.fraction)
         for row, signal in enumerate(signals):
             entry = int(np.searchsorted(own.close_time_ms, signal.opened_at_ms))
-            end_ms = signal.exit.closed_at_ms if signal.exit is not None else int(own.close_time_ms[-1])
+            end_ms = signal.exit.closed_at_ms if signal.exit is not None else int(base.close_time_ms[-1])
             after = min(int(np.searchsorted(own.close_time_ms, end_ms)), len(own) - 1)
             at_base = int((end_ms - base.open_time_ms[0]) // self._history.base.duration_ms) - 1
             side = 1 if signal.side is Direction.LONG else -1
-            reason = kernels.REASON_OPEN if signal.exit is None else _REASONS[signal.exit.reason]
-            trades[row] = entry, at_base, after, side, reason, 0
+            reason = life.REASON_OPEN if signal.exit is None else _REASONS[signal.exit.reason]
+            rows[row] = entry, at_base, after, side, reason, row
             prices[row] = signal.entry_price, own.values[3, -1] if signal.exit is None else signal.exit.price
             if signal.sizing is not None:
-                fraction[entry] = signal.sizing.fraction
-        return self._accounted(active, trades, prices, fraction)
+                fraction[row] = signal.sizing.fraction
+        return self._trades_of(active, rows, prices, fraction)
 
-    def _accounted(self, active: ActiveStrategy, trades: IntArray, prices: FloatArray, fraction: FloatArray) -> Trades:
-        own = self._history.series[active.timeframe]
+    def _trades_of(self, active: ActiveStrategy, rows: IntArray, prices: FloatArray, fraction: FloatArray) -> Trades:
         base = self._history.series[self._history.base]
-        close = own.values[3]
-        costs = self._account.costs
-        returns, gains = np.empty(len(close)), np.empty(len(trades))
-        fee, worse = costs.fee_bps / 1e4, (costs.spread_bps / 2 + costs.slippage_bps) / 1e4
-        rows = np.ascontiguousarray(trades)
-        kernels.account(close, rows, np.ascontiguousarray(prices), fraction, len(rows), fee, worse, returns, gains)
         return Trades(
-            closes_ms=own.close_time_ms,
-            opened=rows[:, 0],
-            closed=rows[:, 2],
-            closed_at_ms=base.close_time_ms[rows[:, 1]],
-            side=rows[:, 3],
-            reason=rows[:, 4],
+            account=self._account,
+            close=self._history.series[active.timeframe].values[3],
+            rows=rows,
             prices=prices,
             fraction=fraction,
-            returns=returns,
-            gains=gains,
+            closed_at_ms=base.open_time_ms[rows[:, life.EXIT_BASE]] + self._history.base.duration_ms,
         )
 
     def _barred(self, active: ActiveStrategy) -> npt.NDArray[np.bool_]:
-        """Own candles whose window holds an unusable candle: the quality gate."""
-        length = active.strategy.needs[0].length
-        found: npt.NDArray[np.bool_] = self._kept(
-            ("barred", active.timeframe, length), lambda: self._barred_by(active.timeframe, length)
-        )
-        return found
-
-    def _barred_by(self, timeframe: Timeframe, length: int) -> npt.NDArray[np.bool_]:
-        own = self._history.series[timeframe]
-        counts = np.concatenate([[0], np.cumsum(own.unusable)])
-        first = np.maximum(np.arange(1, len(own) + 1) - length, 0)
-        found: npt.NDArray[np.bool_] = counts[1:] > counts[first]
+        """Own candles whose windows hold an unusable candle: the quality gate. Empty for none."""
+        needs = active.strategy.needs
+        found: npt.NDArray[np.bool_] = self._kept(("barred", *needs), lambda: self._history.barred(needs))
         return found
 
     def _kept(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
@@ -191,18 +156,3 @@ def _adx(high: FloatArray, low: FloatArray, close: FloatArray, period: int) -> F
     out, plus, minus = (np.empty(len(close)) for _ in range(3))
     adx(high, low, close, period, ADX_TALIB, plus, minus, out)
     return out
-
-
-def _scales(strategy: MacdAdx, close: FloatArray) -> FloatArray:
-    """The strategy's volatility scale on every candle, as MacdAdx.scale has it for one."""
-    own = strategy.own
-    deviation, squares = np.empty(len(close)), np.empty(len(close))
-    kernels.return_deviations(close, own.volatility_candles, deviation, squares)
-    by_day = deviation * math.sqrt(strategy.candles_per_day)
-    with np.errstate(divide="ignore", invalid="ignore"):  # no movement at all: no scale, as below
-        raw = own.target_daily_volatility / by_day
-        if own.volatility_mode == "inverse_var":
-            raw = own.target_daily_volatility**2 / (squares * strategy.candles_per_day)
-    moving = (by_day > 0) & np.isfinite(by_day)
-    found: FloatArray = np.where(moving, np.minimum(np.maximum(raw, own.scale_min), own.scale_max), 0.0)
-    return found

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from cli.replay.candle_reader import read_candles
-from research.fast.path import FastPath, Trades
+from research.fast import life
+from research.fast.path import FastPath
+from research.fast.trades import Trades
 from research.history import history_of
 from research.measures import sharpe_of
 from research.portfolio import Account, Costs
@@ -58,8 +60,7 @@ def test_what_is_chosen_depends_on_nothing_behind_the_training(hours):
     plan = Plan(folds=3, trades_min=5)
 
     def walked(history):
-        close = np.ascontiguousarray(history.series[Timeframe.H1].values[3])
-        return walk_forward(list(run_trades(RECIPE, good, history, FREE)), close, Timeframe.H1, FREE, plan, 359)
+        return walk_forward(list(run_trades(RECIPE, good, history, FREE)), Timeframe.H1, plan, 359)
 
     before = walked(hours)
     assert all(fold.parameters for fold in before.folds)
@@ -78,19 +79,13 @@ def test_what_is_chosen_depends_on_nothing_behind_the_training(hours):
 
 def made_trades(close, opened, closed):
     opened, closed = np.array(opened), np.array(closed)
-    one = np.ones(len(opened), dtype=np.int64)
-    return Trades(
-        closes_ms=np.arange(len(close)),
-        opened=opened,
-        closed=closed,
-        closed_at_ms=closed,
-        side=one,
-        reason=one,
-        prices=np.column_stack([close[opened], close[closed]]),
-        fraction=np.ones(len(close)),
-        returns=np.zeros(len(close)),
-        gains=np.zeros(len(opened)),
+    rows = np.zeros((len(opened), life.TRADE_COLUMNS), dtype=np.int64)
+    rows[:, [life.ENTRY, life.EXIT, life.SIDE]] = np.column_stack(
+        [opened, closed, np.ones(len(opened), dtype=np.int64)]
     )
+    prices = np.column_stack([close[opened], close[closed]])
+    fraction = np.ones(len(opened))
+    return Trades(account=Account(), close=close, rows=rows, prices=prices, fraction=fraction, closed_at_ms=closed)
 
 
 def test_an_edge_is_told_from_chance_and_trying_much_takes_it_away():
@@ -98,20 +93,20 @@ def test_an_edge_is_told_from_chance_and_trying_much_takes_it_away():
     close = 100 * np.exp(np.cumsum(random.normal(0, 0.01, 4_000)))
     starts = np.sort(random.choice(np.arange(10, 3_950, 20), 80, replace=False))
     seeing = np.array([start + int(np.argmin(close[start : start + 10])) for start in starts])
-    clever = significance(made_trades(close, seeing, seeing + 5), close, Account(), first=5, draws=400)
-    blind = significance(made_trades(close, starts, starts + 5), close, Account(), first=5, draws=400)
+    clever = significance(made_trades(close, seeing, seeing + 5), first=5, draws=400)
+    blind = significance(made_trades(close, starts, starts + 5), first=5, draws=400)
 
     assert clever.p < 0.01
     assert clever.text.startswith("unlikely to be chance alone")
     assert blind.p > 0.05
     assert blind.text.startswith("no edge")
-    tried = significance(made_trades(close, seeing, seeing + 5), close, Account(), first=5, draws=400, tried=200)
+    tried = significance(made_trades(close, seeing, seeing + 5), first=5, draws=400, tried=200)
     assert tried.corrected == pytest.approx(min(1.0, clever.p * 200))
     assert tried.text.startswith("no edge")
 
 
 def test_the_recorded_rule_has_no_edge_worth_its_costs(hours):
     trades = FastPath(hours, Account()).trades(RECIPE.active({}))
-    verdict = significance(trades, np.ascontiguousarray(hours.series[Timeframe.H1].values[3]), Account(), first=359)
-    assert verdict.trades == len(trades.opened) > 30
+    verdict = significance(trades, first=359)
+    assert verdict.trades == len(trades) > 30
     assert 0 < verdict.p <= 1
