@@ -19,7 +19,7 @@ from shared.domain.decisions import Action, Decision
 from shared.domain.events import AlertRaised
 from shared.domain.signals import Signal, SignalExit
 from shared.domain.timeframe import DAY_MS, Timeframe
-from shared.portfolio.memory import ClosedTrade, MemoryRules, remembered, trade_of
+from shared.portfolio.memory import MemoryRules, Past, trade_of
 from shared.portfolio.signal_life import chain_hash, closed, reversal_exit
 from shared.strategies.latches import Latches
 
@@ -64,7 +64,7 @@ class Simulation:
                 self._lengths[need.timeframe] = max(need.length, self._lengths.get(need.timeframe, 0))
         self._decimals: dict[Timeframe, list[int]] = {}
         self._signals: dict[str, Signal] = {}
-        self._trades: dict[str, ClosedTrade] = {}
+        self._past = Past(self._rules)
         self._opened: dict[str, int] = {}
         self._alerts: list[AlertRaised] = []
 
@@ -114,7 +114,7 @@ class Simulation:
         return judged_entries(
             decisions,
             self._models,
-            remembered(self._trades.values(), self._rules),
+            self._past.before(close_ms),
             self._rules,
             opened_today=sum(
                 day_ms < opened_ms <= close_ms for name, opened_ms in self._opened.items() if name not in own
@@ -163,7 +163,7 @@ class Simulation:
         self._opened[signal.signal_id] = signal.opened_at_ms
         trade = trade_of(signal, model, self._rules)
         if trade is not None:
-            self._trades[signal.signal_id] = trade
+            self._past.add(trade)
 
     def _price_decimals(self, decision: Decision) -> int:
         """As the engine sees them: over the closes of the window table of the strategy's timeframe."""

@@ -95,6 +95,7 @@ class Pipeline:
                 await self._aggregator.finish(maker.last_minute_ms)
             await self._take_biases(EPOCH_MS_MAX)
             await self._pump()
+        await self._finish()
 
     async def run_closes(self, closes: Iterable[Sequence[CandlesClosed]], on_close: Callable[[], None]) -> None:
         """Feed candles in place of trades: each item holds what closes at one time, of every symbol."""
@@ -110,6 +111,7 @@ class Pipeline:
             await self.bus.publish(_CANDLES_TOPIC, list(events))
             await self._pump()
             on_close()
+        await self._finish()
 
     async def refused(self) -> list[DeadLetter]:
         """What the aggregator refused, oldest first."""
@@ -118,6 +120,11 @@ class Pipeline:
             for subscription in self._trades
             for letter in await self.bus.dead_letters(subscription, limit=_REFUSED_MAX)
         ]
+
+    async def _finish(self) -> None:
+        """Entries that wait for symbols whose candles are over."""
+        await self._engine.finish()
+        await self._pump()
 
     async def _take_biases(self, now_ms: int) -> None:
         """Publish the biases whose time has come; the engine has them before it sees the next candle."""

@@ -39,7 +39,7 @@ class Corrections:
         """Take the new revisions; a correction that overtook its candle's first announcement waits for it."""
         series, minute = (event.exchange, event.symbol), event.candles[0]
         await self._state.open_slots({series: minute.close_time_ms})
-        if self._state.handled_through_ms(series) < minute.close_time_ms:
+        if self._is_early(series, minute.close_time_ms):
             early = self._state.early_corrections
             if len(early) >= _EARLY_MAX:
                 raise TransientError(
@@ -63,9 +63,13 @@ class Corrections:
         for place, event in list(self._state.early_corrections.items()):
             series, close_time_ms = place
             await self._state.open_slots({series: close_time_ms})
-            if self._state.handled_through_ms(series) >= close_time_ms:
+            if not self._is_early(series, close_time_ms):
                 await self.handle(event)
                 del self._state.early_corrections[place]
+
+    def _is_early(self, series: Series, close_time_ms: int) -> bool:
+        """Its candle is not handled yet; or an entry waits, whose Decision is not stored yet and could get no shadow."""
+        return self._state.handled_through_ms(series) < close_time_ms or self._state.waits(series)
 
     async def look_again(self, wave: Sequence[CandlesClosed]) -> None:
         """Candles just handled whose correction a predecessor may have been told of: take newer stored revisions."""

@@ -12,7 +12,6 @@ from services.logic_engine.state import Series, State
 from shared.deciding.active import ActiveStrategy
 from shared.deciding.alerting import alerts_of, latches_after, raising, with_alerts
 from shared.deciding.decide import Moment, decide
-from shared.deciding.opening import decimals_seen
 from shared.domain.decisions import Decision
 from shared.domain.events import CandlesClosed
 from shared.domain.slots import SlotKey
@@ -50,7 +49,7 @@ class Deciding:
         if not made:
             return []
         if self._learning.models:
-            made = await self._learning.judged(made)
+            made = await self._learning.ready(made)
         if self._raising:
             made = await self._with_alerts(made)
         stored = await self._ports.decisions.save_first(made, fence=self._ports.fence)
@@ -77,12 +76,13 @@ class Deciding:
         needs = [
             (self._state.tables[need.timeframe], need.length) for need in active.strategy.needs if not need.optional
         ]
-        slots, keys = self._state.slots, self._state.keys
+        slots, keys, waiting = self._state.slots, self._state.keys, self._state.waiting
         ready = []
         for event in wave:
             series = (event.exchange, event.symbol)
             announced = event.candles[0].timeframe is own or any(candle.timeframe is own for candle in event.candles)
-            if announced and slots[keys(series)[number]].handled_through_ms < close_ms:
+            key = keys(series)[number]
+            if announced and slots[key].handled_through_ms < close_ms and key not in waiting:
                 ready.append(series)
         for table, length in needs:
             ready = [series for series in ready if table.ready(series, close_ms, length)]
@@ -117,8 +117,7 @@ class Deciding:
 
     def _after(self, decision: Decision, row: LatchRow) -> LatchRow:
         active = self._raising[decision.strategy]
-        closes = self._state.tables[active.timeframe].closes((decision.exchange, decision.symbol))
-        decimals = decimals_seen([*closes, decision.reference_price]) if decision.alerts else 0
+        decimals = self._state.price_decimals(decision) if decision.alerts else 0
         return LatchRow(
             active=latches_after(decision),
             close_time_ms=decision.close_time_ms,

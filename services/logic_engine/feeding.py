@@ -62,11 +62,13 @@ class Feeding:
             seen.add(series)
         return sorted(events, key=lambda event: (event.exchange, event.symbol))
 
-    async def waves_missed(self, market_ms: int) -> list[list[CandlesClosed]]:
-        """What the store holds beyond the last handled candles of all series, in order, a bounded part of it."""
+    async def waves_missed(self, market_ms: int, among: Sequence[Series] | None = None) -> list[list[CandlesClosed]]:
+        """What the store holds beyond the last handled candles of these series (or all), in order, a bounded part of it."""
         state = self._state
         await state.open_slots(dict.fromkeys(state.known, market_ms))
-        behind = [series for series in state.known if market_ms - state.handled_through_ms(series) >= MINUTE_MS]
+        behind = [
+            series for series in among or state.known if market_ms - state.handled_through_ms(series) >= MINUTE_MS
+        ]
         if not behind:
             return []
         minutes_max = min(CATCH_UP_MINUTES_MAX, max(CATCH_UP_MINUTES_MIN, SWEEP_CANDLES_MAX // len(behind)))

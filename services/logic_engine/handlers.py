@@ -16,6 +16,7 @@ from services.logic_engine.learning import Learning
 from services.logic_engine.lives import Lives
 from services.logic_engine.ports import Ports
 from services.logic_engine.state import Series, State
+from services.logic_engine.turns import Turns
 from shared.bus.port import Bus
 from shared.deciding.active import ActiveStrategy
 from shared.domain.checks import require
@@ -61,6 +62,7 @@ class LogicEngine:
         learning = Learning(self._ports, self._state)
         self._deciding = Deciding(self._ports, self._state, learning, entry_freshness_ms=entry_freshness_ms)
         self._lives = Lives(self._ports, self._state)
+        self._turns = Turns(self._ports, self._state, learning, self._lives, patience_ms=entry_freshness_ms)
         self._corrections = Corrections(self._ports, self._state)
         self._turn = asyncio.Lock()  # consumers and the sweep take turns; order per series depends on it
         self.decisions_made = 0
@@ -89,6 +91,7 @@ class LogicEngine:
         """Handle announcements; those of one minute in one list share one kernel call. Durable when it returns."""
         async with self._turn:
             try:
+                await self._take_turns()
                 await self._corrections.handle_early()  # what an error left behind
                 for run in _runs(events):
                     if isinstance(run, CandleCorrected):
@@ -111,6 +114,7 @@ class LogicEngine:
         """Handle candles that are stored but were not announced to us; returns how many. Bounded: call it until 0."""
         async with self._turn:
             try:
+                await self._take_turns()
                 await self._feeding.lengthen(self._ports.clock.market_ms())
                 missed = await self._feeding.waves_missed(self._ports.clock.market_ms())
                 for wave in missed:
@@ -119,6 +123,11 @@ class LogicEngine:
                 self._state.forget()
                 raise
         return sum(len(wave) for wave in missed)
+
+    async def finish(self) -> None:
+        """The end of a replay: nobody else will come, so that every waiting entry is judged, and what follows on it."""
+        async with self._turn:
+            await self._take_turns(at_once=True)
 
     def status(self) -> dict[str, object]:
         """Figures for the status report."""
@@ -131,7 +140,16 @@ class LogicEngine:
         }
 
     async def _handle_wave(self, wave: Sequence[CandlesClosed]) -> None:
-        """One minute of several series."""
+        """One minute of several series, and the entries whose turn has come with it."""
+        await self._step(wave)
+        await self._take_turns()
+
+    async def _take_turns(self, *, at_once: bool = False) -> None:
+        while freed := await self._turns.take(at_once=at_once):
+            for wave in await self._feeding.waves_missed(self._ports.clock.market_ms(), freed):
+                await self._step(wave)
+
+    async def _step(self, wave: Sequence[CandlesClosed]) -> None:
         await self._feeding.bring_windows(wave)
         await self._lives.exits(wave)
         decisions = await self._deciding.decide(wave)

@@ -12,7 +12,7 @@ import msgspec
 from services.logic_engine.ports import Ports
 from services.logic_engine.state import State
 from shared.deciding.active import ActiveStrategy
-from shared.deciding.opening import decimals_seen, opened_signal, opened_signal_id
+from shared.deciding.opening import opened_signal, opened_signal_id
 from shared.domain.candles import Candle
 from shared.domain.decisions import Action, Decision
 from shared.domain.events import CandlesClosed, SignalClosed, SignalOpened
@@ -95,13 +95,10 @@ class Lives:
         crash_point("logic_engine.published")
 
     def _signal(self, key: SlotKey, active: ActiveStrategy, decision: Decision) -> Signal:
-        closes = self._state.tables[active.timeframe].closes((decision.exchange, decision.symbol))
-        return opened_signal(
-            decision,
-            active,
-            prev_hash=self._state.slots[key].chain_hash,
-            price_decimals=decimals_seen([*closes, decision.reference_price]),
-        )
+        waited = self._state.waiting.get(key)
+        decimals = self._state.price_decimals(decision) if waited is None else waited.price_decimals
+        prev_hash = self._state.slots[key].chain_hash
+        return opened_signal(decision, active, prev_hash=prev_hash, price_decimals=decimals)
 
     async def _close(self, endings: Sequence[Ending]) -> None:
         if not endings:

@@ -3,10 +3,14 @@
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from services.logic_engine.ports import Ports
 from shared.deciding.active import ActiveStrategy
 from shared.deciding.bias_versions import bias_at
+from shared.deciding.opening import decimals_seen
 from shared.domain.bias import BiasInForce, MacroBias
+from shared.domain.decisions import Decision
 from shared.domain.events import CandleCorrected, CandlesClosed
 from shared.domain.pairs import base_and_quote
 from shared.domain.signals import Signal
@@ -16,6 +20,13 @@ from shared.store.latches import LatchRow
 from shared.strategies.windows import WindowTable
 
 Series = tuple[str, str]  # exchange, symbol
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that is judged together with others; price_decimals: as its window shows them, which may move on meanwhile."""
+
+    decision: Decision
+    price_decimals: int
 
 
 class State:
@@ -36,6 +47,7 @@ class State:
         self.known: dict[Series, None] = {}  # every series whose slots exist, in the order they were met
         self.slots: dict[SlotKey, Slot] = {}
         self.records: dict[str, SignalRecord] = {}
+        self.waiting: dict[SlotKey, Waiting] = {}  # their slots stay where they are until they are judged
         self.early_corrections: dict[tuple[Series, int], CandleCorrected] = {}
         self.term_begins_ms = 0  # market time; a predecessor may have seen corrections of candles that closed before it
         self._biases: dict[tuple[str, str], list[MacroBias]] = {}
@@ -51,6 +63,7 @@ class State:
         for table in self.tables.values():
             table.forget()
         self.slots.clear()
+        self.waiting.clear()
         self.records.clear()
         self._biases.clear()
         self.latches.clear()
@@ -58,15 +71,23 @@ class State:
             forgotten()
 
     def handled_through_ms(self, series: Series) -> int:
-        """Close of the last candle that every strategy has handled."""
-        return min([self.slots[key].handled_through_ms for key in self.keys(series)])
+        """Close of the last candle that every strategy has handled, or has an entry waiting on."""
+        if not self.waiting:
+            return min([self.slots[key].handled_through_ms for key in self.keys(series)])
+        keys = self.keys(series)
+        others = [self.slots[key].handled_through_ms for key in keys if key not in self.waiting]
+        return min(others or [self.waiting[key].decision.close_time_ms for key in keys])
+
+    def waits(self, series: Series) -> bool:
+        """Whether an entry of the series waits."""
+        return bool(self.waiting) and any(key in self.waiting for key in self.keys(series))
 
     def follows(self, series: Series, close_ms: int) -> bool:
         """Whether the close is the next one for every strategy."""
         handled_ms = close_ms - self.base.duration_ms
         for key in self.keys(series):
             slot = self.slots.get(key)
-            if slot is None or slot.handled_through_ms != handled_ms:
+            if slot is None or (slot.handled_through_ms != handled_ms and key not in self.waiting):
                 return False
         return True
 
@@ -76,6 +97,11 @@ class State:
         if keys is None:
             keys = self._keys[series] = tuple(active.slot_key(*series) for active in self.strategies)
         return keys
+
+    def price_decimals(self, decision: Decision) -> int:
+        """The most decimals of the closes in the window it read: of its signal's prices and its alerts'."""
+        closes = self.tables[decision.timeframe].closes((decision.exchange, decision.symbol))
+        return decimals_seen([*closes, decision.reference_price])
 
     async def open_slots(self, first_close_ms: dict[Series, int]) -> None:
         """Load the slots of these series; where there is none yet, it begins just before the close given."""
@@ -114,7 +140,7 @@ class State:
             close_ms = event.close_time_ms
             for key in self.keys((event.exchange, event.symbol)):
                 slot = self.slots[key]
-                if slot.handled_through_ms < close_ms:
+                if slot.handled_through_ms < close_ms and key not in self.waiting:
                     done.append((key, slot.handled(close_ms)))
         await self.save_slots(done)
 

@@ -1,7 +1,7 @@
 """The adaptive memory's gates before an entry, in their order: model, memory, score, daily cap. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +16,8 @@ from shared.portfolio.memory import (
     numbers,
 )
 
+_NOT_ASKED: Final = Gate(name="memory", passed=False, detail="not asked: an open signal holds the slot")
+
 
 def judged_entries(
     decisions: Sequence[Decision],
@@ -28,27 +30,34 @@ def judged_entries(
 ) -> list[Decision]:
     """The Decisions with the gates of those that are entries of a strategy in `models` (by strategy name).
 
+    decisions:    all of one close: who asks with whom decides who gets a place.
+    memory:       of what had closed before this candle did.
     opened_today: signals of these strategies that this UTC day has opened before this candle; entries of the same candle
                   that will open count too, best first: continuation where it goes first, then by score, then by name.
-    free:         whether the slot of (strategy, exchange, symbol) is free: an entry without a slot takes no place.
+    free:         whether the slot of (strategy, exchange, symbol) is free. For an entry without a slot the memory is not
+                  asked: it takes no place, and need not wait for what other symbols do.
     """
     entries = [d for d in decisions if d.strategy in models and d.action.side is not None]
+    done = {id(d): without_a_slot(d) for d in entries}
+    entries = [d for d in entries if free.get((d.strategy, d.exchange, d.symbol), True)]
     says = {
         id(d): memory_says(memory, rules, symbol=d.symbol, model=models[d.strategy], at_ms=d.close_time_ms)
         for d in entries
     }
-    entries = _in_turn(entries, models, says)
     taken: set[tuple[str, str]] = set()
-    done: dict[int, Decision] = {}
-    for decision in entries:
+    for decision in _in_turn(entries, models, says):
         place = (decision.exchange, decision.symbol)
-        verdict = says[id(decision)]
-        judged = _with_gates(decision, verdict, count=opened_today, taken=place in taken)
+        judged = _with_gates(decision, says[id(decision)], count=opened_today, taken=place in taken)
         done[id(decision)] = judged
-        if judged.gates_passed and free.get((decision.strategy, *place), True):
+        if judged.gates_passed:
             opened_today += 1
             taken.add(place)
     return [done.get(id(decision), decision) for decision in decisions]
+
+
+def without_a_slot(decision: Decision) -> Decision:
+    """The entry as it is recorded where its slot holds a signal."""
+    return msgspec.structs.replace(decision, gates=(*decision.gates, _NOT_ASKED))
 
 
 def _in_turn(

@@ -13,10 +13,12 @@
 
 1, 3, 4, 6, 8 are read from the state whenever it is asked: they are gone as soon as their condition is. 2, 5, 7 are times,
 set only by the close that concerns them and over when they are past. The state is a fold over the closed signals, which are
-stored: a restart folds them again and knows all that was known.
+stored: a restart folds them again and knows all that was known. A Decision on a candle knows the trades that closed
+before that candle did, so that it does not depend on which symbol of a minute is handled first.
 A win is a gain > 0. Drawdown is measured on the starting balance plus all gains.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -93,9 +95,38 @@ class MemoryVerdict(msgspec.Struct, frozen=True, kw_only=True):
 def remembered(trades: Iterable[ClosedTrade], rules: MemoryRules) -> Memory:
     """The memory after these trades, whatever order they come in: they are folded by closing time and id."""
     memory = Memory()
-    for trade in sorted(trades, key=lambda one: (one.closed_at_ms, one.signal_id)):
+    for trade in sorted(trades, key=_order):
         memory = with_trade(memory, trade, rules)
     return memory
+
+
+class Past:
+    """Trades as they become known, in any order, and the memory as it was before any time; each is folded once."""
+
+    def __init__(self, rules: MemoryRules) -> None:
+        self.rules = rules
+        self._trades: list[ClosedTrade] = []
+        self._known: set[str] = set()
+        self._memory, self._folded = Memory(), 0
+
+    def add(self, trade: ClosedTrade) -> None:
+        """One more trade; one that is known changes nothing, since a close is final."""
+        if trade.signal_id in self._known:
+            return
+        self._known.add(trade.signal_id)
+        if bisect_left(self._trades, _order(trade), key=_order) < self._folded:
+            self._memory, self._folded = Memory(), 0
+        insort(self._trades, trade, key=_order)
+
+    def before(self, at_ms: int) -> Memory:
+        """The memory after every trade that closed before this time, those that close at it left out."""
+        count = bisect_left(self._trades, at_ms, key=lambda trade: trade.closed_at_ms)
+        if count < self._folded:
+            self._memory, self._folded = Memory(), 0
+        for trade in self._trades[self._folded : count]:
+            self._memory = with_trade(self._memory, trade, self.rules)
+        self._folded = count
+        return self._memory
 
 
 def with_trade(memory: Memory, trade: ClosedTrade, rules: MemoryRules) -> Memory:
@@ -171,6 +202,10 @@ def trade_of(signal: Signal, model: str, rules: MemoryRules) -> ClosedTrade | No
 def numbers(verdict: MemoryVerdict) -> Mapping[str, float | str | bool | None]:
     """The verdict as a Decision records it among its inputs."""
     return {f"memory.{name}": value for name, value in msgspec.structs.asdict(verdict).items()}
+
+
+def _order(trade: ClosedTrade) -> tuple[int, str]:
+    return trade.closed_at_ms, trade.signal_id
 
 
 def _entries_off(memory: Memory, symbol: str, at_ms: int) -> str:

@@ -44,6 +44,12 @@ class DecisionStore:
         row = await self._store.get(TABLE, key_of(strategy, exchange, symbol, timeframe, open_time_ms))
         return _decode(row) if row else None
 
+    async def stored(self, made: Sequence[Decision]) -> list[Decision | None]:
+        """For each of these, in order, the first Decision that its candle has already; None where it has none."""
+        keys = [decision_key(decision) for decision in made]
+        rows = await self._store.get_many(TABLE, keys) if keys else {}
+        return [_decode(rows[key]) if key in rows else None for key in keys]
+
     async def between(
         self, strategy: str, exchange: str, symbol: str, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> list[Decision]:

@@ -116,7 +116,7 @@ async def test_losses_rest_a_symbol_and_pause_all_across_a_restart_of_the_engine
     assert records
     for signal in records:
         memory = remembered(
-            [trade for trade in map(as_trade, records) if trade.closed_at_ms <= signal.opened_at_ms], RULES
+            [trade for trade in map(as_trade, records) if trade.closed_at_ms < signal.opened_at_ms], RULES
         )
         assert memory.paused_until_ms <= signal.opened_at_ms
         assert memory.symbol_until_ms.get(signal.symbol, 0) <= signal.opened_at_ms
