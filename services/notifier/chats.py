@@ -63,12 +63,11 @@ class Chats:
         """Whether a reply tells an exit, besides the edit that rings nowhere."""
         return bool(self.profile(chat).exit_reply)
 
-    def settle_exit_replies(self, channels: frozenset[str]) -> None:
-        """Where nothing is configured: replies in private chats and groups, the edit alone in channels."""
+    def settle_exit_reply(self, address: str, *, channel: bool) -> None:
+        """Where nothing is configured for it: a reply in private chats and groups, the edit alone in channels."""
         for chat, profile in self._profiles.items():
-            if profile.exit_reply is None:
-                reply = chat.partition("/")[0] not in channels and not chat.startswith("@")
-                self._profiles[chat] = msgspec.structs.replace(profile, exit_reply=reply)
+            if profile.exit_reply is None and chat.partition("/")[0] == address:
+                self._profiles[chat] = msgspec.structs.replace(profile, exit_reply=not channel)
 
     def quiet_until_ms(self, chat: str, now_ms: int) -> int | None:
         """When its quiet hours end; None while it is not quiet."""

@@ -13,6 +13,7 @@ from shared.runtime.config import ChatConfig, TrackerConfig
 from shared.runtime.settings import SettingsError
 
 _CHAT: Final = re.compile(r"-?[0-9]+|@[A-Za-z0-9_]+")
+_NAMED_MAX: Final = 12
 _MINUTE_MS: Final = 60_000
 
 
@@ -66,6 +67,18 @@ def _profile(chat: ChatConfig, default_chat: str, language: str, place: str) -> 
         entry_expires_ms=_span_ms(chat.entries_expire_minutes),
         other_expires_ms=_span_ms(chat.others_expire_minutes),
     )
+
+
+def followed(config: TrackerConfig) -> str:
+    """One line about what runs: markets by venue, strategies."""
+    venues = [f"{exchange}: {', '.join(_few(venue.symbols))}" for exchange, venue in config.venues.items()]
+    strategies = [f"{one.name} {one.timeframe.value}" for one in config.enabled_strategies]
+    return " · ".join([*venues, ", ".join(_few(strategies))])
+
+
+def _few(names: Sequence[str]) -> list[str]:
+    shown = list(names[:_NAMED_MAX])
+    return [*shown, f"+{len(names) - len(shown)}"] if len(names) > len(shown) else shown
 
 
 def addresses(profiles: Sequence[ChatProfile]) -> tuple[str, ...]:

@@ -1,13 +1,15 @@
 """The way to Telegram, for the service and for the webhook: the client, its messenger, what it can say about chats."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from telegram import Bot, BotCommand
 from telegram.constants import ChatType
-from telegram.error import InvalidToken, TelegramError
+from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, TelegramError
 
+from services.notifier.chats import Chats
 from services.notifier.configured import chat_profiles
 from services.notifier.core.chats import ChatProfile
 from services.notifier.core.commands import NEEDED_ROLE
@@ -74,17 +76,30 @@ async def telegram_messenger(bot: Bot, state: NotifierState, log: Any) -> Telegr
     return TelegramMessenger(bot, moved=await state.moved(), on_moved=on_moved)
 
 
-async def channels_among(bot: Bot, chats: Sequence[str], log: Any) -> frozenset[str]:
-    """Which of the chats are channels: there an exit is told by the edit alone. A chat that cannot be asked is none."""
-    found = set()
-    for chat in chats:
-        if chat.startswith("-100"):  # only these can be channels by number
-            try:
-                if (await bot.get_chat(chat)).type == ChatType.CHANNEL:
-                    found.add(chat)
-            except TelegramError as error:
-                log.warning("chat_not_readable", chat=chat, reason=str(error))
-    return frozenset(found)
+async def settle_exit_replies(bot: Bot, chats: Chats, addresses: Sequence[str], log: Any) -> list[str]:
+    """Ask which of the addresses are channels: there an exit is told by the edit alone, elsewhere by a reply, too.
+
+    Returns those that Telegram could not be asked about just now. One that it does not know is taken for a group.
+    """
+    kinds = await asyncio.gather(*(_is_channel(bot, address, log) for address in addresses))
+    for address, channel in zip(addresses, kinds, strict=True):
+        if channel is not None:
+            chats.settle_exit_reply(address, channel=channel)
+    return [address for address, channel in zip(addresses, kinds, strict=True) if channel is None]
+
+
+async def _is_channel(bot: Bot, address: str, log: Any) -> bool | None:
+    """None: Telegram could not be asked."""
+    if not address.startswith(("-100", "@")):  # only these can be channels
+        return False
+    try:
+        return (await bot.get_chat(address)).type == ChatType.CHANNEL
+    except (BadRequest, Forbidden, ChatMigrated) as error:
+        log.warning("chat_not_readable", chat=address, reason=str(error))
+        return False
+    except TelegramError as error:
+        log.warning("chat_kind_unknown", chat=address, reason=str(error))
+        return None
 
 
 async def offer_commands(bot: Bot, log: Any) -> None:

@@ -49,8 +49,8 @@ class Queue:
         self._offer = offer
         self._alert_gather_ms = alert_gather_ms
 
-    async def add(self, events: Sequence[Event]) -> None:
-        """Store the rows and hand the new ones to the sender. Raises PermanentError for an event that no chat is told."""
+    async def add(self, events: Sequence[Event]) -> list[OutboxRow]:
+        """Store the rows and hand the new ones to the sender; returns those that wait to be sent. Raises PermanentError for an event that no chat is told."""
         await self._chats.refresh(self._clock.wall_ms())  # a pause from the webhook's process holds here, too
         rows: dict[tuple[str, str], OutboxRow] = {}
         learned: dict[tuple[str, str], tuple[KnownBias, int]] = {}
@@ -61,12 +61,15 @@ class Queue:
             else:
                 found = [self._row(chat, told) for chat in self._chats.wanting(told)]
             rows |= {(row.chat, row.event_id): row for row in found}
+        waiting: list[StoredRow] = []
         if rows:
             added = await self._outbox.add(list(rows.values()))
             crash_point("notifier.queued")
-            self._offer(item for item in added if not item.row.is_final)
+            waiting = [item for item in added if not item.row.is_final]
+            self._offer(waiting)
         for known, revision in learned.values():  # after the rows: were it before, a kill between would lose them
             await self._state.keep_bias(known, revision)
+        return [item.row for item in waiting]
 
     def _row(self, chat: str, event: OutboxEvent) -> OutboxRow:
         now_ms = self._clock.wall_ms()

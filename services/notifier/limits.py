@@ -15,7 +15,9 @@ class SenderLimits(msgspec.Struct, frozen=True, kw_only=True):
     backoff_first_ms, backoff_max_ms: the wait after a send that failed or may have failed; it doubles with each attempt.
     progress_pause_ms:  at most one progress edit of a message in so long.
     system_pause_ms:    at most one message about one kind of system event in so long; what comes meanwhile joins the next.
+                        Of starts and stops at most two.
     alert_gather_ms:    how long alerts of a pair wait for one another.
+    farewell_ms:        how long a sender that leaves waits for its last notice to go out.
     picture_owed_ms:    how long after its text a picture that a kill prevented still joins its message; 0: never.
     rates:              the messenger's limits; None where it has none.
     """
@@ -29,5 +31,6 @@ class SenderLimits(msgspec.Struct, frozen=True, kw_only=True):
     progress_pause_ms: int = 300_000
     system_pause_ms: int = 300_000
     alert_gather_ms: int = 500
+    farewell_ms: int = 3_000
     picture_owed_ms: int = 24 * 3_600_000
     rates: RateLimits | None = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -10,8 +11,14 @@ from telegram import Bot
 from services.notifier.bot import Polling
 from services.notifier.chart_pool import ProcessChartPool
 from services.notifier.charts import ChartService, strategy_kinds
-from services.notifier.configured import addresses
-from services.notifier.connecting import channels_among, configured_chats, offer_commands, open_bot, telegram_messenger
+from services.notifier.configured import addresses, followed
+from services.notifier.connecting import (
+    configured_chats,
+    offer_commands,
+    open_bot,
+    settle_exit_replies,
+    telegram_messenger,
+)
 from services.notifier.core.chart_model import ChartLook
 from services.notifier.core.chats import ChatProfile
 from services.notifier.macro_charts import MacroCharts
@@ -36,6 +43,8 @@ SUBSCRIPTIONS: Final = (
     "notifier--macro-bias-updates",
     "notifier--system-events",
 )
+_ASKING_SECONDS_MAX: Final = 5.0
+_ASK_AGAIN_SECONDS: Final = 5.0
 SettingsT = TypeVar("SettingsT", bound=NotifierSettings)
 
 
@@ -66,11 +75,10 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
         macro_charts=MacroCharts(context.store, pool, theme=settings.chart_theme),
         limits=limits if chats else msgspec.structs.replace(limits, rates=None),
         metrics=context.metrics,
+        announce=followed(load_config(settings.tracker_config)) if chats else "",
     )
     try:
         async with asyncio.TaskGroup() as tasks:
-            if opened and chats:
-                tasks.create_task(_settle_exit_replies(context, opened[0], notifier))
             for subscription in SUBSCRIPTIONS:
                 consumer = consume(
                     context.bus,
@@ -80,7 +88,7 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
                     log=context.log,
                 )
                 tasks.create_task(consumer)
-            tasks.create_task(notifier.run(context.stopping))
+            tasks.create_task(_send(context, opened[0] if opened and chats else None, notifier))
             tasks.create_task(_report(context, notifier, telegram=bool(chats)))
             tasks.create_task(_warm(pool, context.log))
             if opened and telegram and settings.telegram_updates == "polling":
@@ -93,10 +101,25 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
             await close_bot(opened[0])
 
 
-async def _settle_exit_replies(context: ServiceContext[NotifierSettings], bot: Bot, notifier: Notifier) -> None:
-    """Beside everything else: a Telegram that is away must not keep events waiting."""
-    chats = addresses(notifier.chats.profiles)
-    notifier.chats.settle_exit_replies(await channels_among(bot, chats, context.log))
+async def _send(context: ServiceContext[NotifierSettings], bot: Bot | None, notifier: Notifier) -> None:
+    """Events are queued meanwhile. Exits that waited for this start ring where they should: chats are asked about first."""
+    unsettled: Sequence[str] = addresses(notifier.chats.profiles) if bot else ()
+    if bot is not None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ASKING_SECONDS_MAX):
+                unsettled = await settle_exit_replies(bot, notifier.chats, unsettled, context.log)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(notifier.run(context.stopping))
+        if bot is not None:
+            tasks.create_task(_settle_the_rest(context, bot, notifier, unsettled))
+
+
+async def _settle_the_rest(
+    context: ServiceContext[NotifierSettings], bot: Bot, notifier: Notifier, unsettled: Sequence[str]
+) -> None:
+    """While Telegram is away nothing is sent anyway."""
+    while unsettled and not await wait_or_stop(context.stopping, _ASK_AGAIN_SECONDS):
+        unsettled = await settle_exit_replies(bot, notifier.chats, unsettled, context.log)
 
 
 def chart_look(settings: NotifierSettings) -> ChartLook:

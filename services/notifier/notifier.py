@@ -16,6 +16,7 @@ from services.notifier.core.texts import chart_caption
 from services.notifier.handlers import Queue
 from services.notifier.limits import SenderLimits
 from services.notifier.macro_charts import MacroCharts
+from services.notifier.means import Hooks, Means
 from services.notifier.messengers.port import (
     Messenger,
     NotDeliveredError,
@@ -25,6 +26,7 @@ from services.notifier.messengers.port import (
     RetryLaterError,
 )
 from services.notifier.pictures import Picture
+from services.notifier.platform_notices import PlatformNotices
 from services.notifier.sender import Sender
 from services.notifier.state import NotifierState
 from shared.bus.port import Bus, Delivery
@@ -46,6 +48,7 @@ class Notifier:
     """Outbox, sender and charts over one messenger.
 
     chats:  profiles, or ids as text for chats that want everything.
+    announce: what the notices of a start and a stop say is running; empty: there are none.
     charts: None draws nothing (replay). bus: where a refusal is announced; None only logs it.
     """
 
@@ -64,6 +67,7 @@ class Notifier:
         macro_charts: MacroCharts | None = None,
         limits: SenderLimits | None = None,
         metrics: Metrics | None = None,
+        announce: str = "",
     ) -> None:
         profiles = [ChatProfile(chat=chat) if isinstance(chat, str) else chat for chat in chats]
         limits = limits or SenderLimits()
@@ -77,20 +81,24 @@ class Notifier:
         self._log = log
         self._chart_tasks: set[asyncio.Task[None]] = set()
         self._charts_in_hand: set[tuple[str, str, str]] = set()
-        self._sender = Sender(
+        means = Means(
             store=store,
             cache=cache,
             messenger=messenger,
             clock=clock,
             chats=self.chats,
-            owner=owner,
             limits=limits,
             log=log,
+            metrics=metrics or Metrics("notifier", observed=False),
+        )
+        hooks = Hooks(
+            on_lead=self._came_up if announce else None,
+            on_leave=self._going_down if announce else None,
             show_signal=self._picture_after_text if charts is not None else None,
             show_bias=self._macro_picture if macro_charts is not None else None,
             on_refused=self._announce_refusal,
-            metrics=metrics,
         )
+        self._sender = Sender(means, owner=owner, hooks=hooks)
         self.budget = self._sender.budget
         self._queue = Queue(
             outbox=OutboxStore(store),
@@ -99,6 +107,14 @@ class Notifier:
             clock=clock,
             offer=self._sender.offer,
             alert_gather_ms=limits.alert_gather_ms,
+        )
+        self._notices = PlatformNotices(
+            queue=self._queue,
+            state=self.state,
+            clock=clock,
+            log=log,
+            what=announce,
+            pause_ms=limits.system_pause_ms,
         )
 
     async def handle(self, events: Sequence[Event]) -> None:
@@ -116,6 +132,12 @@ class Notifier:
         await self._sender.run(stopping)
         if self._chart_tasks:
             await asyncio.wait(set(self._chart_tasks), timeout=_CHART_WAIT_SECONDS_MAX)
+
+    async def _came_up(self) -> None:
+        await self._notices.up()
+
+    async def _going_down(self) -> Sequence[OutboxRow]:
+        return await self._notices.down()
 
     async def drain(self) -> None:
         """Send all that may go now; returns when it is recorded and every picture is out."""

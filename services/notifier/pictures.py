@@ -1,17 +1,15 @@
 """Pictures that join messages: text first, picture second, as an edit of the same message (editMessageMedia)."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from services.notifier.chats import Chats
 from services.notifier.composing import record_post
 from services.notifier.core.book import OutboxBook
 from services.notifier.core.living_message import stage_of
 from services.notifier.core.outbox import Group
-from services.notifier.limits import SenderLimits
+from services.notifier.means import Means
 from services.notifier.messengers.port import (
-    Messenger,
     NotDeliveredError,
     OutcomeUnknownError,
     RefusedError,
@@ -19,10 +17,9 @@ from services.notifier.messengers.port import (
 )
 from services.notifier.owed_pictures import OwedPictures
 from shared.domain.outbox import Priority
-from shared.runtime.clock import Clock
 from shared.runtime.crash import crash_point
 from shared.store.messages import MessageStore, message_write
-from shared.store.port import Outcome, Store
+from shared.store.port import Outcome
 
 _TRIES_MAX: Final = 3
 _RETRY_MS: Final = 5_000
@@ -53,26 +50,10 @@ class _PictureGroup(Group, frozen=True, kw_only=True):
 class Pictures:
     """Waiting pictures, the newest of each message; a kill forgets them, and the next sender finds what is owed."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        messenger: Messenger,
-        chats: Chats,
-        book: OutboxBook,
-        clock: Clock,
-        limits: SenderLimits,
-        log: Any,
-        owed: OwedPictures,
-    ) -> None:
-        self._store = store
-        self._messages = MessageStore(store)
-        self._messenger = messenger
-        self._chats = chats
+    def __init__(self, means: Means, book: OutboxBook, owed: OwedPictures) -> None:
+        self._means = means
+        self._messages = MessageStore(means.store)
         self._book = book
-        self._clock = clock
-        self._limits = limits
-        self._log = log
         self._owed = owed
         self._waiting: dict[tuple[str, str], Picture] = {}
 
@@ -109,7 +90,7 @@ class Pictures:
 
     async def show(self, picture: Picture, fence: int) -> None:
         """Put it into its message and record that; a message that shows another stage meanwhile keeps what it shows."""
-        log = self._log.bind(chat=picture.chat, signal_id=picture.signal_id)
+        log = self._means.log.bind(chat=picture.chat, signal_id=picture.signal_id)
         try:
             stored = await self._messages.get(picture.chat, picture.signal_id)
             record = stored.record
@@ -119,20 +100,22 @@ class Pictures:
                 await self._owed.paid(picture.chat, picture.signal_id)
                 return
             try:
-                post = record_post(self._chats, record, await self._chats.choices(picture.signal_id))
-                await self._messenger.set_picture(post, picture.content, record.message_id)
+                post = record_post(self._means.chats, record, await self._means.chats.choices(picture.signal_id))
+                await self._means.messenger.set_picture(post, picture.content, record.message_id)
             finally:
-                self._book.answered(picture.group, self._clock.wall_ms())
+                self._book.answered(picture.group, self._means.clock.wall_ms())
             shown = msgspec.structs.replace(record, picture=picture.stage)
             crash_point("notifier.picture_set")
-            written = await self._store.write([message_write(shown, expected_revision=stored.revision, fence=fence)])
+            written = await self._means.store.write(
+                [message_write(shown, expected_revision=stored.revision, fence=fence)]
+            )
             if written == [Outcome.WRITTEN]:
                 await self._owed.paid(picture.chat, picture.signal_id)
             log.info("picture_shown", stage=picture.stage, bytes=len(picture.content))
         except RetryLaterError as error:
-            rates = self._limits.rates
+            rates = self._means.limits.rates
             wait_ms = rates.wait_ms(error.seconds) if rates else round(error.seconds * 1000)
-            self._book.pause(picture.chat, self._clock.wall_ms() + wait_ms)
+            self._book.pause(picture.chat, self._means.clock.wall_ms() + wait_ms)
             self._again(picture, wait_ms, str(error))
         except (NotDeliveredError, OutcomeUnknownError) as error:  # an edit shows the same however often it is made
             self._again(picture, _RETRY_MS, str(error))
@@ -146,7 +129,7 @@ class Pictures:
 
     def _again(self, picture: Picture, wait_ms: int, reason: str) -> None:
         if picture.tries + 1 >= _TRIES_MAX or (picture.chat, picture.signal_id) in self._waiting:
-            self._log.warning("picture_given_up", chat=picture.chat, signal_id=picture.signal_id, reason=reason)
+            self._means.log.warning("picture_given_up", chat=picture.chat, signal_id=picture.signal_id, reason=reason)
             return
-        later = self._clock.wall_ms() + wait_ms
+        later = self._means.clock.wall_ms() + wait_ms
         self.offer(msgspec.structs.replace(picture, tries=picture.tries + 1, not_before_ms=later))

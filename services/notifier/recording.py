@@ -1,30 +1,24 @@
 """What is written once a message is out: the rows' outcome, and the living message beside them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from services.notifier.core import outbox as rules
 from services.notifier.core.living_message import Kind, SignalStep, owes_new_picture, recorded
 from services.notifier.core.outbox import Group
-from services.notifier.limits import SenderLimits
+from services.notifier.means import Hooks, Means
 from services.notifier.open_rows import OpenRows
 from services.notifier.owed_pictures import OwedPictures
-from shared.cache.port import Cache
 from shared.domain.correlation import cause_of, correlation_id
 from shared.domain.errors import TransientError
 from shared.domain.events import MacroBiasUpdated, SignalProgressed
 from shared.domain.outbox import MessageRecord, OutboxRow, OutboxState, Priority
-from shared.domain.signals import Signal
-from shared.runtime.clock import Clock
-from shared.runtime.metrics import Metrics
 from shared.store.messages import StoredMessage, message_write
-from shared.store.port import Outcome, Store, Write
+from shared.store.port import Outcome, Write
 
-ShowSignal = Callable[[str, Signal, int], Awaitable[None]]  # chat, signal, message id: the picture that goes with it
-ShowBias = Callable[[Group, int], Awaitable[None]]  # what was told, message id: the picture that goes with it
 COUNTERS: Final = (
     "sent", "edited", "replied", "merged", "replaced", "digested", "digests", "expired", "withheld", "failed", "repeats",
     "flood_waits",
@@ -45,30 +39,12 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 class Recorder:
     """Writes outcomes under the sender's fence; counts them."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        cache: Cache | None,
-        rows: OpenRows,
-        clock: Clock,
-        limits: SenderLimits,
-        log: Any,
-        show_signal: ShowSignal | None,
-        show_bias: ShowBias | None = None,
-        owed: OwedPictures | None = None,
-        metrics: Metrics | None = None,
-    ) -> None:
-        self._store = store
-        self._cache = cache
+    def __init__(self, means: Means, rows: OpenRows, hooks: Hooks, *, owed: OwedPictures | None) -> None:
+        """owed: where it is marked that a picture is to come; None marks nothing."""
+        self._means = means
         self._rows = rows
-        self._clock = clock
-        self._limits = limits
-        self._log = log
-        self._show_signal = show_signal
-        self._show_bias = show_bias
+        self._hooks = hooks
         self._owed = owed
-        self._metrics = metrics or Metrics("notifier", observed=False)
         self.counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
 
     async def record(self, sent: Sent, fence: int) -> None:
@@ -80,10 +56,10 @@ class Recorder:
             # The message first: were the process killed between the two, the next attempt finds it and edits.
             writes.insert(0, message_write(record, expected_revision=sent.stored.revision, fence=fence))
             if self._owed is not None and owes_new_picture(sent.stored.record, record):
-                writes = [*self._owed.mark(record, self._clock.wall_ms()), *writes]
+                writes = [*self._owed.mark(record, self._means.clock.wall_ms()), *writes]
         outcomes = await self._write_patiently(writes)
         if any(outcome is not Outcome.WRITTEN for outcome in outcomes):
-            self._log.warning("recorded_by_another_sender", chat=sent.group.chat, subject=sent.group.subject)
+            self._means.log.warning("recorded_by_another_sender", chat=sent.group.chat, subject=sent.group.subject)
             self._rows.forget(rows)
             return
         self._rows.close([row for row in rows if row.is_final])
@@ -92,8 +68,8 @@ class Recorder:
         self._time(rows)
         if record is not None and sent.step is not None:
             await self._after_sending(record, sent)
-        elif self._show_bias is not None and not sent.group.is_digest and _tells_bias(sent.group):
-            await self._show_bias(sent.group, sent.message_id)
+        elif self._hooks.show_bias is not None and not sent.group.is_digest and _tells_bias(sent.group):
+            await self._hooks.show_bias(sent.group, sent.message_id)
 
     def _message(self, sent: Sent) -> MessageRecord | None:
         if sent.step is None or sent.step.kind is Kind.NOTHING:
@@ -103,7 +79,7 @@ class Recorder:
             sent.stored.record,
             chat=sent.group.chat,
             message_id=sent.message_id,
-            at_ms=self._clock.wall_ms(),
+            at_ms=self._means.clock.wall_ms(),
             is_new=sent.is_new,
         )
 
@@ -114,15 +90,15 @@ class Recorder:
         """
         for pause_seconds in _RECORD_PAUSES_SECONDS:
             try:
-                return await self._store.write(writes)
+                return await self._means.store.write(writes)
             except TransientError as error:
-                self._log.warning("record_will_be_tried_again", error=str(error), delay_seconds=pause_seconds)
+                self._means.log.warning("record_will_be_tried_again", error=str(error), delay_seconds=pause_seconds)
                 await asyncio.sleep(pause_seconds)
-        return await self._store.write(writes)
+        return await self._means.store.write(writes)
 
     async def _after_sending(self, record: MessageRecord, sent: Sent) -> None:
         await self._remember(record)
-        self._log.info(
+        self._means.log.info(
             "message_sent",
             action=sent.step.kind.value if sent.step else "",
             chat=record.chat,
@@ -131,8 +107,8 @@ class Recorder:
             repeats=record.repeats,
             correlation_id=correlation_id(sent.group.rows[-1].event),
         )
-        if self._show_signal is not None and owes_new_picture(sent.stored.record, record):
-            await self._show_signal(record.chat, record.signal, record.message_id)
+        if self._hooks.show_signal is not None and owes_new_picture(sent.stored.record, record):
+            await self._hooks.show_signal(record.chat, record.signal, record.message_id)
 
     def _time(self, rows: Sequence[OutboxRow]) -> None:
         """How long after its candle's close a person had each entry, exit and alert."""
@@ -143,18 +119,18 @@ class Recorder:
                 else None
             )
             if caused is not None:
-                self._metrics.latency("message_sent", self._clock.market_ms() - caused[1])
+                self._means.metrics.latency("message_sent", self._means.clock.market_ms() - caused[1])
 
     async def _remember(self, record: MessageRecord) -> None:
         """The message id in the cache, for whoever only wants that; the store has the truth."""
-        if self._cache is None:
+        if self._means.cache is None:
             return
         value = msgspec.json.encode({"message_id": record.message_id, "chat_id": record.chat})
         key = f"message:{record.chat}:{record.signal.signal_id}"
         try:
-            await self._cache.set(key, value, ttl_ms=self._limits.message_cache_ttl_ms)
+            await self._means.cache.set(key, value, ttl_ms=self._means.limits.message_cache_ttl_ms)
         except TransientError as error:  # losing the cache loses nothing
-            self._log.warning("cache_write_failed", error=str(error))
+            self._means.log.warning("cache_write_failed", error=str(error))
 
     def _count(self, sent: Sent, rows: Sequence[OutboxRow]) -> None:
         for row in rows:

@@ -2,26 +2,21 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
-from services.notifier.chats import Chats
 from services.notifier.core.outbox import Group
 from services.notifier.core.rates import RateBudget
-from services.notifier.delivery import Delivery, OnRefused
-from services.notifier.limits import SenderLimits
-from services.notifier.messengers.port import Messenger
+from services.notifier.delivery import Delivery
+from services.notifier.means import Hooks, Means
 from services.notifier.open_rows import OpenRows
 from services.notifier.owed_pictures import OwedPictures
 from services.notifier.pictures import Picture, Pictures
-from services.notifier.recording import Recorder, ShowBias, ShowSignal
-from shared.cache.port import Cache
+from services.notifier.recording import Recorder
 from shared.domain.errors import TransientError
 from shared.domain.outbox import OutboxState
-from shared.runtime.clock import Clock
 from shared.runtime.crash import crash_point
-from shared.runtime.metrics import Metrics
 from shared.store.outbox import StoredRow
-from shared.store.port import Lease, Store
+from shared.store.port import Lease
 
 LEASE_NAME: Final = "notifier-sender"
 _IDLE_SECONDS_MAX: Final = 1.0
@@ -35,74 +30,30 @@ class Sender:
     predecessor still records is refused.
     """
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        cache: Cache | None,
-        messenger: Messenger,
-        clock: Clock,
-        chats: Chats,
-        owner: str,
-        limits: SenderLimits,
-        log: Any,
-        show_signal: ShowSignal | None = None,
-        show_bias: ShowBias | None = None,
-        on_refused: OnRefused | None = None,
-        metrics: Metrics | None = None,
-    ) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(self, means: Means, *, owner: str, hooks: Hooks) -> None:
+        self._means = means
         self._owner = owner
-        self._limits = limits
-        self._log = log
-        self._chats = chats
-        self.budget = RateBudget(limits.rates)
+        self._hooks = hooks
+        self.budget = RateBudget(means.limits.rates)
         self._rows = OpenRows(
-            store, chats=chats.names, in_flight_max=limits.in_flight_per_chat, rules=chats, budget=self.budget
+            means.store,
+            chats=means.chats.names,
+            in_flight_max=means.limits.in_flight_per_chat,
+            rules=means.chats,
+            budget=self.budget,
         )
-        self._show_signal = show_signal
-        self._owed = OwedPictures(store, chats, kept_ms=limits.picture_owed_ms)
+        self._owed = OwedPictures(means.store, means.chats, kept_ms=means.limits.picture_owed_ms)
         # A console's pictures are messages of their own, which nothing records: they are not made up for.
-        self._joins_pictures = show_signal is not None and not messenger.draws_charts
-        recorder = Recorder(
-            store=store,
-            cache=cache,
-            rows=self._rows,
-            clock=clock,
-            limits=limits,
-            log=log,
-            show_signal=show_signal,
-            show_bias=show_bias,
-            owed=self._owed if self._joins_pictures else None,
-            metrics=metrics,
-        )
-        self._delivery = Delivery(
-            store=store,
-            messenger=messenger,
-            rows=self._rows,
-            recorder=recorder,
-            chats=chats,
-            clock=clock,
-            limits=limits,
-            log=log,
-            on_refused=on_refused,
-        )
-        self._pictures = Pictures(
-            store=store,
-            messenger=messenger,
-            chats=chats,
-            book=self._rows.book,
-            clock=clock,
-            limits=limits,
-            log=log,
-            owed=self._owed,
-        )
+        self._joins_pictures = hooks.show_signal is not None and not means.messenger.draws_charts
+        recorder = Recorder(means, self._rows, hooks, owed=self._owed if self._joins_pictures else None)
+        self._delivery = Delivery(means, self._rows, recorder, on_refused=hooks.on_refused)
+        self._pictures = Pictures(means, self._rows.book, self._owed)
         self._lease: Lease | None = None
         self._renew_at_ms = 0
         self._scan_at_ms = 0
         self._expire_at_ms = 0
         self._owed_unread = True
+        self._greeted = False
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -131,14 +82,34 @@ class Sender:
                 try:
                     await self._turn()
                 except TransientError as error:  # the store is busy or away: nothing is lost, try again
-                    self._log.warning("sender_will_try_again", error=str(error))
+                    self._means.log.warning("sender_will_try_again", error=str(error))
                 await self._wait()
+            await self._say_farewell()
         finally:
             stop_watch.cancel()
             await self._settle()
             await self._rows.remove_marks()
             if self._lease is not None:
-                await self._store.release_lease(self._lease)
+                await self._means.store.release_lease(self._lease)
+
+    async def _say_farewell(self) -> None:
+        """Send what is to be said last, as far as there is time; what is left waits in the outbox for the next sender."""
+        if self._hooks.on_leave is None or not self._greeted or self._lease is None:
+            return
+        until_ms = self._means.clock.wall_ms() + self._means.limits.farewell_ms
+        try:
+            rows = await self._hooks.on_leave()
+            while (
+                any(self._rows.book.knows(row) for row in rows) and (now_ms := self._means.clock.wall_ms()) < until_ms
+            ):
+                await self._turn()
+                next_ms = self._rows.book.next_time_ms(self._rows.chats, now_ms)
+                if not self._tasks and (next_ms is None or next_ms > until_ms):
+                    return  # quiet hours, a long retry_after: it will not go in time
+                self._wake.clear()
+                await self._wait()
+        except TransientError as error:
+            self._means.log.warning("farewell_not_said", error=str(error))
 
     async def drain(self) -> None:
         """Send everything that may go now and wait until it is recorded (replay, tests)."""
@@ -152,9 +123,12 @@ class Sender:
     async def _turn(self) -> None:
         if not await self._hold_lease():
             return
-        if self._clock.wall_ms() >= self._scan_at_ms:
-            self._scan_at_ms = self._clock.wall_ms() + self._limits.scan_ms
-            await self._chats.refresh(self._clock.wall_ms())
+        if not self._greeted and self._hooks.on_lead is not None:
+            await self._hooks.on_lead()
+            self._greeted = True
+        if self._means.clock.wall_ms() >= self._scan_at_ms:
+            self._scan_at_ms = self._means.clock.wall_ms() + self._means.limits.scan_ms
+            await self._means.chats.refresh(self._means.clock.wall_ms())
             await self._rows.scan()
         await self._end_expired()
         while await self._start_ready():
@@ -163,7 +137,7 @@ class Sender:
         self._start_pictures()
 
     async def _end_expired(self) -> None:
-        now_ms = self._clock.wall_ms()
+        now_ms = self._means.clock.wall_ms()
         if now_ms < self._expire_at_ms:
             return
         self._expire_at_ms = now_ms + _EXPIRE_EVERY_MS
@@ -176,36 +150,38 @@ class Sender:
 
     async def _make_up_for_pictures(self) -> None:
         """Once per lease: what an earlier sender did not get to show is drawn again, after every text that may go."""
-        if self._owed_unread and self._joins_pictures and self._show_signal is not None:
-            due = await self._owed.due(self._clock.wall_ms())
+        if self._owed_unread and self._joins_pictures and self._hooks.show_signal is not None:
+            due = await self._owed.due(self._means.clock.wall_ms())
             self._owed_unread = False
             for record in due:
-                self._log.info("picture_owed", chat=record.chat, signal_id=record.signal.signal_id)
-                await self._show_signal(record.chat, record.signal, record.message_id)
+                self._means.log.info("picture_owed", chat=record.chat, signal_id=record.signal.signal_id)
+                await self._hooks.show_signal(record.chat, record.signal, record.message_id)
 
     def _start_pictures(self) -> None:
         if self._lease is not None:
-            for picture in self._pictures.ready(self._clock.wall_ms()):
+            for picture in self._pictures.ready(self._means.clock.wall_ms()):
                 self._track(asyncio.create_task(self._pictures.show(picture, self._lease.fence)))
 
     async def _hold_lease(self) -> bool:
-        now_ms = self._clock.wall_ms()
+        now_ms = self._means.clock.wall_ms()
         if self._lease is not None and now_ms < self._renew_at_ms:
             return True
         before = self._lease
-        self._lease = await self._store.acquire_lease(LEASE_NAME, self._owner, ttl_ms=self._limits.lease_ttl_ms)
-        self._renew_at_ms = now_ms + self._limits.lease_ttl_ms // 3
+        self._lease = await self._means.store.acquire_lease(
+            LEASE_NAME, self._owner, ttl_ms=self._means.limits.lease_ttl_ms
+        )
+        self._renew_at_ms = now_ms + self._means.limits.lease_ttl_ms // 3
         if self._lease is None:
             return False
         if before is None or before.fence != self._lease.fence:
-            self._log.info("sender_active", fence=self._lease.fence)
+            self._means.log.info("sender_active", fence=self._lease.fence)
             self._scan_at_ms = 0
             self._owed_unread = True
         return True
 
     async def _start_ready(self) -> bool:
         """Claim and start what may go now; whether there was anything."""
-        groups = self._rows.book.ready(self._rows.chats, self._clock.wall_ms())
+        groups = self._rows.book.ready(self._rows.chats, self._means.clock.wall_ms())
         if not groups or self._lease is None:
             return False
         fence = self._lease.fence
@@ -214,7 +190,7 @@ class Sender:
         if len(claimed) < len(groups):  # another sender is at work: look at the store again
             self._scan_at_ms = 0
         for group in claimed:
-            self._rows.book.start(group, self._clock.wall_ms())
+            self._rows.book.start(group, self._means.clock.wall_ms())
             self._track(asyncio.create_task(self._deliver(group, fence)))
         return bool(claimed)
 
@@ -225,8 +201,8 @@ class Sender:
     async def _deliver(self, group: Group, fence: int) -> None:
         try:
             await self._delivery.deliver(group, fence)
-        except Exception:  # noqa: BLE001 - the claim stays in the store: the next scan takes its outcome as unknown
-            self._log.exception("delivery_interrupted", chat=group.chat, subject=group.subject)
+        except Exception:
+            self._means.log.exception("delivery_interrupted", chat=group.chat, subject=group.subject)
             self._rows.forget(group.rows)
         finally:
             self._rows.book.finish(group)
@@ -240,7 +216,7 @@ class Sender:
             await asyncio.wait(set(self._tasks))
 
     async def _wait(self) -> None:
-        now_ms = self._clock.wall_ms()
+        now_ms = self._means.clock.wall_ms()
         book_ms = self._rows.book.next_time_ms(self._rows.chats, now_ms)
         times = [self._renew_at_ms, self._scan_at_ms, book_ms, self._pictures.next_time_ms(now_ms)]
         next_ms = min(time for time in times if time is not None)

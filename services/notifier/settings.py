@@ -68,6 +68,9 @@ class NotifierSettings(ServiceSettings):
     alert_gather_ms: NonNegativeInt = Field(
         500, validation_alias="ALERT_GATHER_MS", description="How long alerts of a pair wait for one another."
     )
+    farewell_ms: NonNegativeInt = Field(
+        3_000, validation_alias="FAREWELL_MS", description="How long a stop waits for the message that tells it."
+    )
     picture_owed_hours: NonNegativeFloat = Field(
         24.0,
         validation_alias="PICTURE_OWED_HOURS",
@@ -97,6 +100,7 @@ class NotifierSettings(ServiceSettings):
             progress_pause_ms=self.progress_pause_ms,
             system_pause_ms=self.system_pause_ms,
             alert_gather_ms=self.alert_gather_ms,
+            farewell_ms=self.farewell_ms,
             picture_owed_ms=round(self.picture_owed_hours * 3_600_000),
             rates=RateLimits(
                 per_chat_per_second=self.rate_chat_per_second,

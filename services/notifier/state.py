@@ -1,4 +1,4 @@
-"""What the notifier keeps besides outbox and messages: chats changed by commands, the bias told, choices, the audit."""
+"""What the notifier keeps besides outbox and messages: chats changed by commands, the bias and the starts told, choices, the audit."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import msgspec
 
 from services.notifier.core.bias_changes import KnownBias
 from services.notifier.core.chats import ChatState
+from services.notifier.core.platform_notices import PlatformState
 from shared.domain.errors import TransientError
 from shared.store.port import Outcome, Store, Write, key_of, prefix_range
 
@@ -19,6 +20,7 @@ _AFTER_EVERY_KEY: Final = "\U0010ffff"
 _LAYOUT: Final = b"\x01"
 _CHAT: Final = msgspec.msgpack.Decoder(ChatState)
 _BIAS: Final = msgspec.msgpack.Decoder(KnownBias)
+_PLATFORM: Final = msgspec.msgpack.Decoder(PlatformState)
 _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
@@ -80,6 +82,15 @@ class NotifierState:
     async def keep_moved(self, former: str, new: str) -> None:
         """From now on messages to the former id go to the new one."""
         await self._store.write([Write(table=TABLE, key=key_of("moved", former), value=_LAYOUT + new.encode())])
+
+    async def platform(self) -> tuple[PlatformState, int]:
+        """What chats know of the platform, with the revision of its row."""
+        row = await self._store.get(TABLE, key_of("platform"))
+        return (_PLATFORM.decode(row.value[1:]), row.revision) if row else (PlatformState(), 0)
+
+    async def keep_platform(self, known: PlatformState, revision: int) -> None:
+        """Store it over the revision read; where another instance was faster, its word stands."""
+        await self._put(key_of("platform"), known, revision)
 
     async def choose(self, signal_id: str, user_id: int, choice: str) -> str:
         """Remember took or skip; returns what was chosen before (empty: nothing)."""

@@ -26,6 +26,8 @@ _ANSWERS: Final = {
     "clock_right": "clock_skew",
     "macro_input_back": "macro_input_missing",
     "macro_pairs_back": "macro_pairs_missing",
+    "platform_up": "platform_down",
+    "platform_back": "platform_down",
 }
 
 

@@ -73,10 +73,13 @@ class DigestConfig(_Section):
     seconds: int = Field(60, gt=0)
 
 
+ChatKind = Literal["signals", "alerts", "macro", "system", "platform"]
+
+
 class ChatConfig(_Section):
     """Where messages go, and which. Without an id: the chat that TELEGRAM_CHAT_ID names; topic: of a forum group.
 
-    strategies, symbols, timeframes, score_min filter signals and alerts; empty lists let everything through.
+    kinds: `platform` is starts and stops. strategies, symbols, timeframes, score_min filter signals and alerts; empty lists let everything through.
     exit_notice: by default `edit_and_reply`, in channels `edit`. *_expire_minutes: unsent that long, it is dropped.
     """
 
@@ -85,7 +88,7 @@ class ChatConfig(_Section):
     topic: int | None = Field(default=None, gt=0)
     language: str = ""
     time_zone: str = "UTC"
-    kinds: tuple[Literal["signals", "alerts", "macro", "system"], ...] = ("signals", "alerts", "macro", "system")
+    kinds: tuple[ChatKind, ...] = ("signals", "alerts", "macro", "system", "platform")
     strategies: tuple[Name, ...] = ()
     symbols: tuple[Name, ...] = ()
     timeframes: tuple[Timeframe, ...] = ()

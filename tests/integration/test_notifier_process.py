@@ -30,7 +30,8 @@ from tests.support.telegram_server import TelegramServer
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = "venues:\n  bybit-linear:\n    symbols: [BTCUSDT]\nstrategies:\n  - name: rsi_divergence\n"
 # One text, one edit: what else a message may get is tested elsewhere.
-CONFIG += "chats:\n  - {name: default, pictures: false, exit_notice: edit}\n"
+KINDS = "kinds: [signals, alerts, macro, system]"
+CONFIG += f"chats:\n  - {{name: default, pictures: false, exit_notice: edit, {KINDS}}}\n"
 
 
 class Platform:

@@ -135,7 +135,8 @@ def is_told(chat: int, event: Event) -> bool:
 
 def configuration(plan: Plan) -> dict[str, object]:
     """Five chats with different wishes."""
-    plain = {"pictures": False, "digest": None}
+    kinds = ["signals", "alerts", "macro", "system"]  # what is counted is published here: no notices of starts
+    plain = {"pictures": False, "digest": None, "kinds": kinds}
     symbols = [f"{kind}{number:04d}USDT" for kind in "SA" for number in range(0, plan.signals + plan.alerts, 4)]
     wishes: list[dict[str, object]] = [
         {"exit_notice": "edit_and_reply"},

@@ -61,6 +61,7 @@ class NotifierBench:
         chats: tuple[int | ChatProfile, ...] = (CHAT,),
         timeout_seconds: float = 2.0,
         limits: SenderLimits = LIMITS,
+        announce: str = "",
     ) -> None:
         self.server = server
         self.clock = ScaledClock()
@@ -75,6 +76,7 @@ class NotifierBench:
         self.questions_max = 1_000
         self.config = TrackerConfig.model_validate(CONFIG)
         self.limits = limits
+        self.announce = announce
         self.bot = build_bot(
             server.token,
             server.base_url,
@@ -102,6 +104,7 @@ class NotifierBench:
             charts=self.charts,
             macro_charts=MacroCharts(self.store, self.pool, theme="dark"),
             limits=self.limits,
+            announce=self.announce,
         )
         return self.notifier
 
@@ -154,10 +157,13 @@ async def notifier_bench(
     chats: tuple[int | ChatProfile, ...] = (CHAT,),
     timeout_seconds: float = 2.0,
     limits: SenderLimits = LIMITS,
+    announce: str = "",
 ) -> AsyncIterator[NotifierBench]:
     database = open_database(path)
     pool = ProcessChartPool()
-    bench = NotifierBench(server, database, pool, chats=chats, timeout_seconds=timeout_seconds, limits=limits)
+    bench = NotifierBench(
+        server, database, pool, chats=chats, timeout_seconds=timeout_seconds, limits=limits, announce=announce
+    )
     try:
         yield bench
     finally:

@@ -110,8 +110,8 @@ class TelegramServer(Inspection):
         """Enforces Telegram's limits from now on, with empty windows; None lifts them (the default)."""
         self._hub.set_rate_limits(limits)
 
-    def add_chat(self, chat_id: int, *, username: str = "", title: str = "") -> None:
-        self._hub.world.add_chat(chat_id, username=username, title=title)
+    def add_chat(self, chat_id: int, *, username: str = "", title: str = "", channel: bool = False) -> None:
+        self._hub.world.add_chat(chat_id, username=username, title=title, channel=channel)
 
     def block(self, chat_id: int, *, blocked: bool = True) -> None:
         """The user blocks the bot, or the group removes it: 403 from now on."""

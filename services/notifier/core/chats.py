@@ -6,14 +6,15 @@ from typing import Final, Literal
 import msgspec
 
 from services.notifier.core.languages import LANGUAGES
+from services.notifier.core.platform_notices import PLATFORM_KINDS
 from services.notifier.core.texts import score_of
 from services.notifier.core.voice import Voice
 from shared.domain.events import AlertRaised, MacroBiasUpdated, SignalClosed, SignalOpened, SystemEvent
 from shared.domain.outbox import OutboxEvent, OutboxRow, Priority
 from shared.domain.timeframe import Timeframe
 
-Kind = Literal["signals", "alerts", "macro", "system"]
-KINDS: Final[tuple[Kind, ...]] = ("signals", "alerts", "macro", "system")
+Kind = Literal["signals", "alerts", "macro", "system", "platform"]
+KINDS: Final[tuple[Kind, ...]] = ("signals", "alerts", "macro", "system", "platform")
 EVERYWHERE: Final = "*"  # the state that holds for every chat
 _MINUTES_OF_A_DAY: Final = 1_440
 
@@ -104,7 +105,7 @@ def quiet_until_ms(profile: ChatProfile, state: ChatState, now_ms: int) -> int |
 def wants(profile: ChatProfile, event: OutboxEvent) -> bool:
     """Whether the chat is told such events at all."""
     if isinstance(event, SystemEvent):
-        return "system" in profile.kinds
+        return ("platform" if event.kind in PLATFORM_KINDS else "system") in profile.kinds
     if isinstance(event, MacroBiasUpdated):
         return "macro" in profile.kinds
     about = event if isinstance(event, AlertRaised) else event.signal

@@ -57,6 +57,9 @@ def system_text(voice: Voice, events: Sequence[SystemEvent], *, repeats: int = 0
     words, repeat = voice.words, repeat_mark(voice.words, repeats)
     if len(events) == 1:
         event = events[0]
+        if event.kind in words.platform:
+            what = clipped(event.text, FREE_TEXT_MAX)
+            return _lines(words.platform[event.kind], what, voice.time(event.at_ms), repeat, gap="\n\n")
         subject = f"<code>{clipped(event.subject, NAME_MAX)}</code>"
         title = f"{_SEVERITY_MARKS[event.severity]} <b>{words.severity[event.severity.value]}</b> {_kind(words, event)} {subject}"
         return _lines(title, clipped(event.text, FREE_TEXT_MAX), voice.time(event.at_ms), repeat, gap="\n\n")

@@ -52,8 +52,8 @@ class TelegramControl(Inspection):
     def set_rate_limits(self, limits: RateLimits | None) -> None:
         self._order("rate-limits", limits)
 
-    def add_chat(self, chat_id: int, *, username: str = "", title: str = "") -> None:
-        self._order("chats", {"chat_id": chat_id, "username": username, "title": title})
+    def add_chat(self, chat_id: int, *, username: str = "", title: str = "", channel: bool = False) -> None:
+        self._order("chats", {"chat_id": chat_id, "username": username, "title": title, "channel": channel})
 
     def block(self, chat_id: int, *, blocked: bool = True) -> None:
         self._order("chats", {"chat_id": chat_id, "blocked": blocked})

@@ -39,6 +39,7 @@ class ChatOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chat_id: int
     username: str = ""
     title: str = ""
+    channel: bool = False
     blocked: bool = False
 
 
@@ -88,7 +89,7 @@ class _Orders:
 
     async def set_chat(self, http: HttpRequest) -> Any:
         order = msgspec.json.decode(await http.body(), type=ChatOrder)
-        self._hub.world.add_chat(order.chat_id, username=order.username, title=order.title)
+        self._hub.world.add_chat(order.chat_id, username=order.username, title=order.title, channel=order.channel)
         self._hub.world.set_blocked(order.chat_id, blocked=order.blocked)
         return {"ok": True}
 

@@ -39,12 +39,12 @@ class World:
 
     # --- chats
 
-    def add_chat(self, chat_id: int, *, username: str = "", title: str = "") -> None:
-        """Makes a chat known: positive ids are private chats, -100… supergroups, other negative ids groups."""
+    def add_chat(self, chat_id: int, *, username: str = "", title: str = "", channel: bool = False) -> None:
+        """Makes a chat known: positive ids are private chats, -100… supergroups or channels, other negative ids groups."""
         if chat_id > 0:
             chat: dict[str, Any] = {"id": chat_id, "type": "private", "first_name": title or f"User {chat_id}"}
         else:
-            kind = "supergroup" if str(chat_id).startswith("-100") else "group"
+            kind = ("channel" if channel else "supergroup") if str(chat_id).startswith("-100") else "group"
             chat = {"id": chat_id, "type": kind, "title": title or f"Group {-chat_id}"}
         with self.lock:
             self.chats[chat_id] = {**chat, "username": username} if username else chat

@@ -360,9 +360,10 @@ def test_a_bias_is_no_signal_and_only_chats_that_want_it_are_told():
 
 
 def test_exits_ring_in_private_chats_and_groups_but_in_channels_only_where_asked_for():
-    profiles = [ChatProfile(chat=chat) for chat in ("1001", "-1002", "-1003/7", "@signals")]
+    profiles = [ChatProfile(chat=chat) for chat in ("1001", "-1002", "-1003/7", "@asked_later")]
     profiles.append(ChatProfile(chat="-1004", exit_reply=True))
     chats = Chats(profiles, None)
-    chats.settle_exit_replies(frozenset({"-1003", "-1004"}))
+    for address, channel in (("1001", False), ("-1002", False), ("-1003", True), ("-1004", True)):
+        chats.settle_exit_reply(address, channel=channel)
 
     assert [chats.exit_reply(profile.chat) for profile in profiles] == [True, True, False, False, True]

@@ -62,6 +62,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     # --- the platform
     severity: dict[str, str]
     system_kind: dict[str, str]
+    platform: dict[str, str]
     system_several: str
     system_line: str
 
