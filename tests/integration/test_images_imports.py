@@ -36,7 +36,7 @@ HEAVY = (
 # Brokers are imported where settings choose them, Numba once its cache's folder is known, matplotlib in the drawing process.
 ALLOWED = {
     "services.ingestion.main": {"websockets"},
-    "services.aggregator.main": {"websockets"},  # the venues' folder holds feed and REST; only its REST is used
+    "services.aggregator.main": {"websockets"},  # the venues' registry knows their feeds, too
     "services.logic_engine.main": set(),
     "services.notifier.main": {"telegram"},
     "services.notifier.webhook": {"telegram"},
