@@ -1,6 +1,5 @@
 locals {
-  second = 1
-  hour   = 3600 * local.second
+  hour = 3600
 
   # Pub/Sub keeps acknowledged messages for ten minutes at least; what is to be forgotten sooner is not kept at all.
   retention_seconds_min = 600
@@ -43,4 +42,14 @@ locals {
       retention_seconds    = local.retention_seconds_min
     }
   }
+}
+
+# Topics on which silence is a fault: heartbeats every second, a bias every quarter of an hour.
+locals {
+  blind_seconds = 600
+  venue_topics = {
+    for venue in var.venues : "raw-tick-data-${split("-", venue)[0]}" => local.blind_seconds
+    if contains(var.topology.topics[*].name, "raw-tick-data-${split("-", venue)[0]}")
+  }
+  silences = merge(local.venue_topics, { "candles-closed" = local.blind_seconds + 300, "macro-bias-updates" = 3600 })
 }

@@ -106,3 +106,26 @@ output "function" {
   description = "run_signal_generation, and when it is ticked."
   value       = local.function
 }
+
+output "function_name" {
+  description = "Cloud Run's name of run_signal_generation."
+  value       = local.function_name
+}
+
+output "deployments" {
+  description = "unit:image:kind of everything that a build deploys, as docker/release/deploy.sh takes it."
+  value = join(" ", concat(
+    [for name, unit in local.units : "${name}:${unit.service}:${unit.kind == "pool" ? "pool" : "private"}"],
+    ["notifier-webhook:notifier:public", "${local.function_name}:macro-engine:private"],
+  ))
+}
+
+output "silences" {
+  description = "topic -> seconds without a message until somebody is told."
+  value       = local.silences
+
+  precondition {
+    condition     = length(local.venue_topics) == length(distinct([for venue in var.venues : split("-", venue)[0]]))
+    error_message = "A venue has no topic raw-tick-data-<venue> in infra/topology.yaml: ${join(", ", var.venues)}."
+  }
+}

@@ -1,6 +1,7 @@
-# What runs, with which environment. Cloud Run's file system is memory: what is written there counts against the limit.
+# What runs, with which environment. Folders, the port of /health and the processor of the kernels are the image's (docker/Dockerfile).
 locals {
   bigtable_instance = "tracker-${var.environment}"
+  function_name     = "run-signal-generation"
 
   common = {
     BUS                  = "pubsub"
@@ -8,19 +9,16 @@ locals {
     CACHE                = "redis"
     GOOGLE_CLOUD_PROJECT = var.project
     BIGTABLE_INSTANCE    = local.bigtable_instance
-    DATA_DIR             = "/tmp/data"
   }
   own = {
     ingestion    = {}
     aggregator   = {}
     logic-engine = { REQUIRE_COMPILED = "1" } # a kernel that the image lacks must end the start, not cost minutes
     notifier = {
-      OUTBOX_DIR       = "/tmp/outbox"
       TELEGRAM_CHAT_ID = var.telegram_chat_id
       TELEGRAM_UPDATES = "webhook"
     }
     notifier-webhook = {
-      OUTBOX_DIR       = "/tmp/outbox"
       TELEGRAM_CHAT_ID = var.telegram_chat_id
       TELEGRAM_UPDATES = "webhook"
       WEBHOOK_URL      = var.webhook_url

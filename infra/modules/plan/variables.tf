@@ -56,6 +56,11 @@ variable "topology" {
   }
 
   validation {
+    condition     = alltrue([for item in var.topology.services : can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", item.name))])
+    error_message = "A service's name is its account's: 6 to 30 of a-z, 0-9 and -."
+  }
+
+  validation {
     condition     = alltrue([for item in var.topology.subscriptions : item.ack_deadline_seconds >= 10 && item.ack_deadline_seconds <= 600])
     error_message = "ack_deadline_seconds must be 10 to 600: Pub/Sub takes no other."
   }

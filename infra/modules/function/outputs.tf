@@ -1,0 +1,4 @@
+output "url" {
+  description = "Its address."
+  value       = module.service.url
+}

@@ -1,0 +1,4 @@
+output "kind" {
+  description = "What it became: `pool` or `service`."
+  value       = var.kind
+}
