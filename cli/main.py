@@ -361,6 +361,50 @@ def why(
     print(run_why(WhyRequest(symbol=symbol, timeframe=timeframe, at=at, language=language, zone=zone)))
 
 
+@app.command("backup")
+def backup(
+    out: Annotated[
+        Path | None, typer.Argument(help="File to write, or folder for one named by the time; <DATA_DIR>/backups.")
+    ] = None,
+    keep: Annotated[int | None, typer.Option(help="Of the folder's copies only so many stay.", min=1)] = None,
+) -> None:
+    """Copy the embedded file while services write it: one moment, every page checked, whole or not there."""
+    from cli.backup.command import run_backup
+
+    print(run_backup(out, keep))
+
+
+@app.command("restore")
+def restore(file: Annotated[Path, typer.Argument(help="What `cst backup` wrote.")]) -> None:
+    """Put a copy in the embedded file's place; the former file is kept beside it. Not while services run."""
+    from cli.backup.command import run_restore
+
+    print(run_restore(file))
+
+
+@app.command("migrate-store")
+def migrate_store(
+    source: Annotated[str, typer.Option("--from", help="sqlite or bigtable.")],
+    target: Annotated[str, typer.Option("--to", help="The other one; its tables exist and are empty.")],
+    step_rows: Annotated[int, typer.Option(help="Rows per step.", min=1)] = 1_000,
+    verify_only: Annotated[bool, typer.Option("--verify-only", help="Copy nothing, compare everything.")] = False,
+    leave_messages: Annotated[
+        bool, typer.Option("--leave-messages", help="Also while messages wait on the embedded bus.")
+    ] = False,
+) -> None:
+    """Move all that is stored between the embedded file and Bigtable; resumes where it was cut, compares row by row."""
+    from cli.migrate.command import Request, run_migration
+
+    request = Request(
+        source=source,
+        target=target,
+        step_rows=step_rows,
+        verify_only=verify_only,
+        leave_messages=leave_messages,
+    )
+    print(run_migration(request))
+
+
 register_research(app)
 
 

@@ -130,6 +130,14 @@ class BigtableStore:
             if await self._put_lease(Lease(name=lease.name, owner="", fence=lease.fence, expires_at_ms=0), row):
                 return
 
+    async def adopt_fence(self, name: str, fence: int) -> None:
+        """See moving.Movable: the lease, released, keeps the greater fence."""
+        row = await self.get(_LEASES, name)
+        held = _held(name, row)
+        kept = max(fence, held.fence if held else 0)
+        if not await self._put_lease(Lease(name=name, owner="", fence=kept, expires_at_ms=0), row):
+            raise TransientError(f"lease {name} changed meanwhile: somebody still leads")
+
     async def prune(self) -> int:
         """On the emulator only: elsewhere the tables' own collector drops what is too old, and nothing counts it."""
         pruned = 0
@@ -264,9 +272,11 @@ def _deletion(key: str | bytes) -> cells.Entry:
 
 
 def _held(name: str, row: Row | None) -> Lease | None:
+    return None if row is None else read_lease(name, row)
+
+
+def read_lease(name: str, row: Row) -> Lease:
     """The lease as its row tells it; an empty owner has released it."""
-    if row is None:
-        return None
     [expires_at_ms] = _EXPIRY.unpack_from(row.value)
     owner = row.value[_EXPIRY.size :].decode()
     return Lease(name=name, owner=owner, fence=row.fence, expires_at_ms=expires_at_ms)

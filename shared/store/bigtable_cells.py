@@ -19,6 +19,7 @@ from google.cloud.bigtable_v2.types import MutateRowsRequest
 
 from shared.domain.errors import InvalidValueError
 from shared.domain.topology import Table
+from shared.store.moving import MovingRow
 from shared.store.port import Outcome, Row, Write
 
 FAMILY: Final = "r"
@@ -122,6 +123,18 @@ def fill_entry(write: Write) -> Entry:
     """The mutation that makes a first revision where there is none: an older cell than any that a conditional write makes."""
     packed = _HEADER.pack(_LAYOUT, 1, write.fence or 0) + write.value
     return Entry(write.key, [mutations.SetCell(FAMILY, QUALIFIER, packed, 0)])
+
+
+def adopted_entry(table: Table, row: MovingRow) -> Entry:
+    """The mutation that makes the row exactly so, whatever was there."""
+    made: list[mutations.Mutation] = [mutations.DeleteAllFromRow()]
+    timestamp_micros = 0
+    for kept in row.kept:
+        packed = _HEADER.pack(_LAYOUT, kept.revision, kept.fence) + kept.value
+        wanted_micros = (kept.revision if table.ttl_hours is None else kept.written_at_ms) * _STEP_MICROS
+        timestamp_micros = max(wanted_micros, timestamp_micros + _STEP_MICROS)
+        made.append(mutations.SetCell(FAMILY, QUALIFIER, packed, timestamp_micros))
+    return Entry(row.key, made)
 
 
 def expiry_entry(key: bytes, before_ms: int) -> Entry:

@@ -1,0 +1,1 @@
+"""`cst backup` and `cst restore`: the embedded file, copied while services write it, and put back."""

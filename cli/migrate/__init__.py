@@ -1,0 +1,1 @@
+"""`cst migrate-store`: everything the platform remembers, from one store to another."""
