@@ -10,6 +10,7 @@ from services.aggregator.conflicts import report
 from services.aggregator.core.coverage import SeriesKey
 from services.aggregator.core.identities import Conflict, settle_move
 from services.aggregator.state import State
+from services.aggregator.tape_keeping import TapeKeeper
 from shared.domain.coverage import SessionCoverage
 from shared.domain.minute_trades import MinuteTrades
 from shared.domain.splitting import split_by_minute
@@ -23,8 +24,9 @@ _LOOKED_UP_TOGETHER: Final = 10  # minutes of the tape, so that a busy symbol's 
 class Appender:
     """Appends batches to the tape; afterwards the cores know them."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, keeper: TapeKeeper) -> None:
         self._state = state
+        self._keeper = keeper
 
     async def append(self, batches: Sequence[TradeBatch]) -> bool:
         """Make the batches durable. Repeated ones cost nothing; raises FencedError where a newer owner is active.
@@ -69,7 +71,8 @@ class Appender:
     async def _in_time(self, batch: TradeBatch) -> list[MinuteTrades]:
         """The batch's trades by minute; those far from the feed's own clock are refused one minute at a time."""
         limits = self._state.limits
-        first_ms = minute_ms(max(0, batch.watermark_ms - limits.correction_horizon_ms))
+        horizon_ms = self._state.first_foldable_ms(SeriesKey(batch.exchange, ""), batch.watermark_ms)
+        first_ms = minute_ms(horizon_ms)
         last_ms = max(batch.watermark_ms, batch.covers_from_ms) + limits.future_max_ms
         pieces = split_by_minute(batch)
         kept = [piece for piece in pieces if first_ms <= piece.minute_ms <= last_ms]
@@ -131,8 +134,8 @@ class Appender:
                 series = self._state.builder.series.get(SeriesKey(session.exchange, symbol))
                 if series is not None and series.next_ms is not None:
                     closed[series.key] = series.next_ms
-            oldest_ms = session.watermark_ms - self._state.limits.correction_horizon_ms
             for key, spans in self._state.coverage.fresh(session, closed):
+                oldest_ms = self._state.first_foldable_ms(key, session.watermark_ms)
                 for start_ms, end_ms in spans:
                     for minute in range(minute_ms(max(start_ms, oldest_ms)), end_ms, MINUTE_MS):
                         found.add(MinuteKey(minute, *key))
@@ -150,9 +153,9 @@ class Appender:
         async with state.marks_lock:
             marks = sorted(minute for minute in touched if state.marked.get(minute) is not MarkKind.TOUCHED)
             writes = [state.pending.write_of(minute) for minute in marks]
-            writes += state.tape.writes_of(pieces)
-            if state.limits.keep_batches:
-                writes += state.batches.writes_of(batches)
+            on_tape = state.tape.writes_of(pieces)
+            said = state.batches.writes_of(batches) if state.limits.keep_batches else []
+            writes += [*on_tape, *said]
             writes += [
                 state.tape.exclusion_of(*conflict.key, conflict.excluded_minute_ms, conflict.exclusion)
                 for conflict in conflicts
@@ -160,6 +163,9 @@ class Appender:
             writes += [state.coverage_store.write_of(session, fence=state.fence) for session in sessions]
             outcomes = await state.store.write(writes)
             state.marked.update(dict.fromkeys(marks, MarkKind.TOUCHED))
+        if state.limits.count_tape:
+            self._keeper.appended(pieces, on_tape)
+            self._keeper.noted(batches if said else (), said)
         return await state.coverage_store.settle(sessions, outcomes[-len(sessions) :], fence=state.fence)
 
     def _take_over(

@@ -40,6 +40,14 @@ class Corrector:
         first_ms = min(series.late)
         minutes = sorted(minute for minute in series.late if minute < first_ms + _SPAN_MS)[:count_max]
         series.late.difference_update(minutes)
+        begins_ms = self._state.tape_begins_ms.get(series.key.exchange, 0)
+        if gone := [minute for minute in minutes if minute < begins_ms]:
+            # Trades of theirs have left the tape: what was folded from all of them stands.
+            series.holes.difference_update(gone)
+            await self._state.finish_marks((series, minute) for minute in gone)
+            minutes = [minute for minute in minutes if minute >= begins_ms]
+            if not minutes:
+                return len(gone)
         correction = await _Correction.read(self._state, series, minutes)
         await correction.refold(minutes)
         # A minute that follows from a corrected one has no mark yet.

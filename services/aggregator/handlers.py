@@ -9,11 +9,13 @@ from services.aggregator.auditing import Auditor
 from services.aggregator.closing import Closer
 from services.aggregator.core.audit_plan import AuditLimits
 from services.aggregator.core.limits import Limits
+from services.aggregator.core.tape_budget import TapeLimits
 from services.aggregator.correcting import Corrector
 from services.aggregator.recovery import Recovery
 from services.aggregator.repair import Repairer
 from services.aggregator.state import State
 from services.aggregator.symbol_watch import SymbolWatch
+from services.aggregator.tape_keeping import TapeKeeper
 from shared.bus.port import Bus, Delivery
 from shared.domain.errors import InvalidValueError
 from shared.domain.timeframe import MINUTE_MS, minute_ms
@@ -44,6 +46,7 @@ class Aggregator:
         subscription: str = SUBSCRIPTION,
         subscriptions: Mapping[str, str] | None = None,
         audit_limits: AuditLimits | None = None,
+        tape_limits: TapeLimits | None = None,
         symbol_budget_ms: int = SYMBOL_BUDGET_MS,
     ) -> None:
         self._state = State(
@@ -55,7 +58,8 @@ class Aggregator:
             subscription=subscription,
             subscriptions=subscriptions or {},
         )
-        self._appender = Appender(self._state)
+        self._keeper = TapeKeeper(self._state, tape_limits or TapeLimits())
+        self._appender = Appender(self._state, self._keeper)
         self._closer = Closer(self._state)
         self._corrector = Corrector(self._state)
         self._recovery = Recovery(self._state)
@@ -131,6 +135,10 @@ class Aggregator:
         """One round of comparing closed candles with the venues' klines; what differs is late until `close_minutes`."""
         await self._auditor.audit()
 
+    async def keep_tape(self) -> int:
+        """Note how large the tape is and drop its oldest hours beyond the limits; returns how many rows went."""
+        return await self._keeper.keep()
+
     async def look_at_symbols(self) -> None:
         """Tell which symbols stopped being seen, and which are seen again."""
         await self._symbols.look()
@@ -149,7 +157,7 @@ class Aggregator:
         """Drop coverage and holes older than the horizon, so that memory stays bounded."""
         state = self._state
         for key, series in state.builder.series.items():
-            horizon_ms = state.coverage.watermark_ms(key) - state.limits.correction_horizon_ms
+            horizon_ms = state.first_foldable_ms(key, state.coverage.watermark_ms(key))
             series.holes = {minute for minute in series.holes if minute >= horizon_ms}
         watermarks = [state.coverage.watermark_ms(key) for key in state.coverage.symbols()]
         if watermarks:
@@ -173,6 +181,7 @@ class Aggregator:
             "open_minutes": sum(series.open_minutes() for series in state.builder.series.values()),
             "holes": sum(len(series.holes) for series in state.builder.series.values()),
             "last_close_ms": state.last_close_ms,
+            "tape_bytes": self._keeper.total_bytes,
             "blind_symbols": [key.symbol for key in self._symbols.blind] or None,
             "verified": self._auditor.verified,
             "differing": self._auditor.differing,
@@ -190,5 +199,7 @@ class Aggregator:
 
     async def _ensure_recovered(self) -> None:
         if not self._recovered:
+            if self._state.limits.count_tape:
+                await self._keeper.load()
             await self._recovery.recover()
             self._recovered = True

@@ -78,6 +78,7 @@ class _Active:
             fence=term.fence,
             subscriptions={venue.rules.exchange: venue.subscription for venue in venues},
             audit_limits=settings.audit_limits(),
+            tape_limits=settings.tape_limits(),
             symbol_budget_ms=settings.symbol_freshness_ms,
         )
 
@@ -203,8 +204,10 @@ class _Active:
         while not await wait_or_stop(self._over, self._settings.prune_every_seconds):
             self._aggregator.forget_old()
             try:
-                rows, messages = await self._context.store.prune(), await self._context.bus.prune()
-                entries = await self._context.cache.prune()
+                rows = await self._aggregator.keep_tape() + await self._context.store.prune()
+                messages, entries = await self._context.bus.prune(), await self._context.cache.prune()
+            except FencedError as error:
+                self._term.lost(error)
             except TransientError as error:
                 self._context.log.warning("prune_will_try_again", error=str(error))
             else:

@@ -98,7 +98,7 @@ class Recovery:
     async def _take_up(self, series: Series, marks: dict[int, MarkKind]) -> list[MinuteKey]:
         """Closed minutes with a mark are folded again; returns them, for what is stored of them is announced first."""
         again = []
-        horizon_ms = self._state.coverage.watermark_ms(series.key) - self._state.limits.correction_horizon_ms
+        horizon_ms = self._state.first_foldable_ms(series.key, self._state.coverage.watermark_ms(series.key))
         given_up = []
         for minute in sorted(minute for minute in marks if series.is_closed(minute)):
             key = MinuteKey(minute, *series.key)

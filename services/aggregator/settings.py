@@ -6,6 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from services.aggregator.core.audit_plan import AuditLimits
 from services.aggregator.core.limits import Limits
+from services.aggregator.core.tape_budget import TapeLimits
 from services.aggregator.handlers import SYMBOL_BUDGET_MS
 from shared.domain.timeframe import MINUTE_MS
 from shared.exchanges.venue import BINANCE_SPOT, BYBIT_LINEAR
@@ -13,6 +14,7 @@ from shared.runtime.settings import ServiceSettings
 
 _DEFAULT = Limits()
 _AUDIT = AuditLimits()
+_TAPE = TapeLimits()
 
 
 class Settings(ServiceSettings):
@@ -76,6 +78,17 @@ class Settings(ServiceSettings):
     audit_settle_ms: PositiveInt = Field(
         _AUDIT.settle_ms, validation_alias="AUDIT_SETTLE_MS", description="A kline is believed so long after its close."
     )
+    tape_hours_max: PositiveInt = Field(
+        _TAPE.hours_max,
+        le=72,
+        validation_alias="TAPE_HOURS_MAX",
+        description="How long trades are kept, market time; the store itself drops what was written 72 hours ago.",
+    )
+    tape_bytes_max: PositiveInt = Field(
+        _TAPE.bytes_max,
+        validation_alias="TAPE_BYTES_MAX",
+        description="Keys and values of all trades kept; beyond it the oldest hours go, whatever their age.",
+    )
     prune_every_seconds: PositiveFloat = Field(60.0, validation_alias="PRUNE_EVERY_SECONDS")
     status_every_seconds: PositiveFloat = Field(2.0, validation_alias="STATUS_EVERY_SECONDS")
     kernel_cache_dir: Path = Field(
@@ -97,6 +110,10 @@ class Settings(ServiceSettings):
             roll_up_span_minutes=self.audit_roll_up_span_minutes,
             missing_rounds=self.audit_missing_rounds,
         )
+
+    def tape_limits(self) -> TapeLimits:
+        """How much of the tape is kept."""
+        return TapeLimits(hours_max=self.tape_hours_max, bytes_max=self.tape_bytes_max)
 
     def limits(self) -> Limits:
         """The limits that the cores keep."""

@@ -60,7 +60,12 @@ class State:
         # A mark written and one cleared must not overtake each other.
         self.marks_lock = asyncio.Lock()
         self.counters = {"batches": 0, "closed": 0, "corrected": 0, "partial": 0, "conflicts": 0, "refused": 0}
+        self.tape_begins_ms: dict[str, int] = {}  # earlier minutes of the exchange are not whole on the tape any more
         self.reset()
+
+    def first_foldable_ms(self, key: SeriesKey, now_ms: int) -> int:
+        """Earlier minutes are left as they are: beyond the correction horizon, or no longer whole on the tape."""
+        return max(0, now_ms - self.limits.correction_horizon_ms, self.tape_begins_ms.get(key.exchange, 0))
 
     def subscription_of(self, exchange: str) -> str:
         """Whose dead letters the exchange's refused trades become."""

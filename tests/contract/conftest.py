@@ -12,10 +12,12 @@ from shared.bus.sqlite import SqliteBus
 from shared.cache.redis import RedisCache
 from shared.cache.sqlite import SqliteCache
 from shared.runtime.clock import EventClock
+from shared.runtime.topology import load_topology
 from shared.sqlite.bulk import insert_rows
 from shared.sqlite.database import Database, open_database
 from shared.store.bigtable import BigtableStore
 from shared.store.memory import MemoryStore
+from shared.store.port import Store
 from shared.store.sqlite import SqliteStore
 from tests.contract.harness import START_MS, TOPOLOGY, BusCase, CacheCase, StoreCase, moving
 from tests.contract.pubsub_case import pubsub_case
@@ -90,6 +92,24 @@ async def store_case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
     await store.close()
     for database in opened:
         await database.close()
+
+
+@pytest.fixture(params=["sqlite", "bigtable"])
+async def two_clients(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Store, Store]]:
+    """Two clients of one store with the product's own tables, as two processes have them."""
+    topology, clock = load_topology(), EventClock(START_MS)
+    if request.param == "sqlite":
+        files = [open_database(tmp_path / "tracker.db") for _ in range(2)]
+        yield SqliteStore(files[0], topology, clock), SqliteStore(files[1], topology, clock)
+        for file in files:
+            await file.close()
+        return
+    request.getfixturevalue("bigtable_emulator")
+    async with fresh_bigtable(topology) as instance:
+        clients = [BigtableStore(PROJECT, instance, topology, clock) for _ in range(2)]
+        yield clients[0], clients[1]
+        for client in clients:
+            await client.close()
 
 
 @pytest.fixture(params=["sqlite-memory", "sqlite-file", "redis"])

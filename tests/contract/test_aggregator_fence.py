@@ -1,9 +1,7 @@
 """Two aggregators overlap, as in a roll-out: the stale one can never overwrite a better candle, whatever it still does."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -16,13 +14,9 @@ from shared.domain.timeframe import MINUTE_MS, Timeframe
 from shared.domain.trades import TradeSource
 from shared.runtime.clock import EventClock
 from shared.runtime.topology import load_topology
-from shared.sqlite.database import open_database
-from shared.store.bigtable import BigtableStore
 from shared.store.candles import CandleStore
 from shared.store.port import Store, key_of
-from shared.store.sqlite import SqliteStore
 from tests.support.aggregator import figures, twin_minutes
-from tests.support.emulators_store import PROJECT, fresh_bigtable
 from tests.support.trades import EXCHANGE, START_MS, Row, a_batch
 
 MINUTES = 6
@@ -51,21 +45,9 @@ class Stores:
         return {row.fence for row in rows}
 
 
-@pytest.fixture(params=["sqlite", "bigtable"])
-async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
-    topology, clock = load_topology(), EventClock(START_MS)
-    if request.param == "sqlite":
-        files = [open_database(tmp_path / "tracker.db") for _ in range(2)]
-        yield Stores(*(SqliteStore(file, topology, clock) for file in files))
-        for file in files:
-            await file.close()
-        return
-    request.getfixturevalue("bigtable_emulator")
-    async with fresh_bigtable(topology) as instance:
-        clients = [BigtableStore(PROJECT, instance, topology, clock) for _ in range(2)]
-        yield Stores(*clients)
-        for client in clients:
-            await client.close()
+@pytest.fixture
+def stores(two_clients: tuple[Store, Store]) -> Stores:
+    return Stores(*two_clients)
 
 
 def with_a_hole(sequence: int = 0, watermark_ms: int = END_MS + LIMITS.hole_timeout_ms):

@@ -16,6 +16,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     identity_minutes:         newest minutes of each symbol whose trade ids are remembered.
     close_chunk, correct_chunk: minutes folded, stored and announced together.
     keep_batches:             what each batch said of itself is stored, so that a live day can be replayed.
+    count_tape:               the tape's size is counted as it grows, so that it can be kept within its limits.
     """
 
     hole_timeout_ms: int = 10_000
@@ -27,6 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     close_chunk: int = 2_000
     correct_chunk: int = 200
     keep_batches: bool = True
+    count_tape: bool = True
 
 
-REPLAY_LIMITS = Limits(hole_timeout_ms=0, keep_batches=False)
+REPLAY_LIMITS = Limits(hole_timeout_ms=0, keep_batches=False, count_tape=False)

@@ -209,6 +209,10 @@ class Series:
         if self.last_id is not None and minute_ms >= self.last_id_ms and last_id > self.last_id:
             self.last_id, self.last_id_ms = last_id, minute_ms
 
+    def oldest_open_ms(self) -> int | None:
+        """The first minute with trades that is not folded yet."""
+        return min(self._hot, default=None)
+
     def open_minutes(self) -> int:
         """How many open minutes have trades."""
         return len(self._hot)
