@@ -19,6 +19,7 @@ from cli.replay.driver import Pipeline
 from cli.replay.kernel import NUMBER
 from cli.replay.outputs import Outputs, peak_rss_mb
 from cli.replay.reader import OtherIdsFoundError, RefusedRow, TapeReader
+from cli.replay.reader import warm_up as warm_up_reader
 from cli.replay.recorded import RecordedTape
 from cli.replay.refusals import refused_trades
 from cli.replay.screen import TimeLimits
@@ -28,6 +29,7 @@ from shared.deciding.active import ActiveStrategy
 from shared.domain.bias import MacroBias
 from shared.domain.checks import check_name
 from shared.domain.errors import PermanentError
+from shared.domain.splitting import warm_up as warm_up_splitting
 from shared.domain.timeframe import Timeframe
 from shared.runtime.config import TrackerConfig, load_config
 
@@ -63,6 +65,8 @@ def run_replay(
     gc.disable()  # a replay makes millions of small values and no cycles: looking for some costs a fifth of its time
     switch_seconds = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)
+    warm_up_reader()  # as the services do before their first batch
+    warm_up_splitting()
     batches = batches_file(trades)
     try:
         if batches.is_file():  # an exported tape: its own batches and watermarks

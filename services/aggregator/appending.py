@@ -9,6 +9,7 @@ import msgspec
 from services.aggregator.conflicts import report
 from services.aggregator.core.coverage import SeriesKey
 from services.aggregator.core.identities import Conflict, settle_move
+from services.aggregator.core.series import Series
 from services.aggregator.state import State
 from services.aggregator.tape_keeping import TapeKeeper
 from shared.domain.coverage import SessionCoverage
@@ -115,7 +116,7 @@ class Appender:
             key = SeriesKey(*place)
             watermark_ms = self._state.coverage.watermark_ms(key)
             self._state.identities.advance(key, watermark_ms)
-            for minute in sorted(touched[place]):
+            for minute in sorted(self._state.identities.late(touched[place], watermark_ms)):
                 unseen = self._state.identities.unseen_minutes(key, minute, watermark_ms)
                 for start in range(0, len(unseen), _LOOKED_UP_TOGETHER):
                     await self._look_up(key, unseen[start : start + _LOOKED_UP_TOGETHER])
@@ -151,7 +152,7 @@ class Appender:
     ) -> list[SessionCoverage]:
         state = self._state
         async with state.marks_lock:
-            marks = sorted(minute for minute in touched if state.marked.get(minute) is not MarkKind.TOUCHED)
+            marks = sorted([minute for minute in touched if state.marked.get(minute) is not MarkKind.TOUCHED])
             writes = [state.pending.write_of(minute) for minute in marks]
             on_tape = state.tape.writes_of(pieces)
             said = state.batches.writes_of(batches) if state.limits.keep_batches else []
@@ -177,8 +178,11 @@ class Appender:
     ) -> None:
         """The rows are durable: now the cores may know them, all at once."""
         builder = self._state.builder
-        for piece in pieces:
-            builder.of(SeriesKey(piece.exchange, piece.symbol)).add(piece)
+        series: Series | None = None
+        for piece in pieces:  # a symbol's stand together
+            if series is None or series.key.symbol != piece.symbol or series.key.exchange != piece.exchange:
+                series = builder.of(SeriesKey(piece.exchange, piece.symbol))
+            series.add(piece)
         for conflict in conflicts:
             builder.of(conflict.key).exclude(conflict.excluded_minute_ms, conflict.exclusion)
         for minute in retold:

@@ -32,16 +32,21 @@ class Closer:
         # Also for minutes without trades: a candle stored but not announced must be found again after a kill.
         touched, state.builder.touched = state.builder.touched, []
         marked = [MinuteKey(close.minute_ms, *close.series.key) for close in closes]
-        await state.ensure_marks([*marked, *(MinuteKey(minute, *series.key) for series, minute in touched)])
+        also = [MinuteKey(minute, *series.key) for series, minute in touched]
+        await state.ensure_marks(marked + also)
         built = state.builder.build(closes)
         await self._remember_children(built)
-        groups = [await self._with_roll_ups(one) for one in built]
+        groups = []
+        for one in built:
+            state.recent.put_one(one.candle)
+            rolls_up = _closing_at(one.minute_ms + MINUTE_MS)
+            groups.append(await self._with_roll_ups(one) if rolls_up else [one.candle])
         saved = await self._save(groups)
         crash_point("aggregator.stored")
         await self._announce(built, saved)
         crash_point("aggregator.announced")
         await self._note_holes(closes, built)
-        await state.finish_marks((close.series, close.minute_ms) for close in closes)
+        await state.finish_marks(zip((close.series for close in closes), marked, strict=True))
         return state.builder.more
 
     async def _remember_children(self, built: Sequence[Built]) -> None:
@@ -54,22 +59,21 @@ class Closer:
                 source = timeframe.source or timeframe
                 # The last child closes with this very minute: it is about to be made.
                 times_ms = range(end_ms - timeframe.duration_ms, end_ms - source.duration_ms, source.duration_ms)
-                wanted[source] += [(*key, time_ms) for time_ms in times_ms if recent.get(key, source, time_ms) is None]
+                wanted[source] += [(*key, time_ms) for time_ms in recent.missing(key, source, times_ms)]
         for source, places in wanted.items():
             if places:
                 recent.put(await self._state.candles.some(source, places))
 
     async def _with_roll_ups(self, one: Built) -> list[Candle]:
         """The minute's candle and every higher one that closes with it, shortest first."""
-        state, candle = self._state, one.candle
-        state.recent.put((candle,))
-        candles = [candle]
+        state = self._state
+        candles = [one.candle]
         end_ms = one.minute_ms + MINUTE_MS
         for timeframe in _closing_at(end_ms):
             higher = await state.rolled_up(one.series.key, timeframe, end_ms - timeframe.duration_ms, revision=1)
             if higher is None:
                 break  # a longer one needs this one
-            state.recent.put((higher,))
+            state.recent.put_one(higher)
             candles.append(higher)
         return candles
 

@@ -60,7 +60,8 @@ class Corrector:
         series.late.update(again)
         for minute_ms, ids in correction.conflicts.items():
             await report_in_minute(self._state, series.key, minute_ms, ids)
-        await self._state.finish_marks((series, minute) for minute in sorted({*minutes, *correction.changed}))
+        settled = [MinuteKey(minute, *series.key) for minute in sorted({*minutes, *correction.changed})]
+        await self._state.finish_marks((series, minute) for minute in settled)
         return len(minutes)
 
 

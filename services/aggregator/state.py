@@ -104,15 +104,14 @@ class State:
             await self.pending.mark(missing)
             self.marked.update(dict.fromkeys(missing, MarkKind.TOUCHED))
 
-    async def finish_marks(self, series_minutes: Iterable[tuple[Series, int]]) -> None:
+    async def finish_marks(self, series_minutes: Iterable[tuple[Series, MinuteKey]]) -> None:
         """The minutes are announced: clear their marks, keep holes as work items, leave those touched again."""
         async with self.marks_lock:
             done, holes = [], []
-            for series, minute_ms in series_minutes:
-                minute = MinuteKey(minute_ms, *series.key)
-                if minute_ms in series.late:
+            for series, minute in series_minutes:
+                if minute.minute_ms in series.late:
                     continue
-                if minute_ms in series.holes:
+                if minute.minute_ms in series.holes:
                     holes.append(minute)
                 elif self.marked.pop(minute, None) is not None:
                     done.append(minute)

@@ -131,7 +131,7 @@ class State:
         """Write slots by compare-and-set and remember them."""
         if slots:
             saved = await self._ports.slots.save(slots, fence=self._ports.fence)
-            self.slots.update(zip((key for key, _ in slots), saved, strict=True))
+            self.slots.update(zip([key for key, _ in slots], saved, strict=True))
 
     async def mark_handled(self, wave: Sequence[CandlesClosed]) -> None:
         """All effects of these candles are durable."""

@@ -48,12 +48,12 @@ class _Message(msgspec.Struct, eq=False):
 
 
 class _Pending(msgspec.Struct, eq=False):
-    """A message that one subscription has not acknowledged. lease: which pull holds it, 0 for none."""
+    """A message that one subscription has not acknowledged. token: of the pull that holds it, empty for none."""
 
     message: _Message
     visible_at_ms: int
     attempts: int = 0
-    lease: int = 0
+    token: str = ""
 
 
 class _Queue:
@@ -86,7 +86,7 @@ class _Queue:
     def held(self, delivery: Delivery) -> _Pending | None:
         """The pending message if the delivery's lease is still the one that holds it."""
         pending = self.pending.get(int(delivery.message_id))
-        return pending if pending is not None and str(pending.lease) == delivery.token else None
+        return pending if pending is not None and pending.token == delivery.token else None
 
     def settle(self, pending: _Pending) -> None:
         """It needs no further delivery."""
@@ -169,7 +169,7 @@ class MemoryBus:
             queue = self._queue(delivery.subscription)
             pending = queue.held(delivery)
             if pending is not None:
-                pending.lease = 0
+                pending.token = ""
                 queue.show(pending, visible_at_ms)
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
@@ -244,20 +244,19 @@ class MemoryBus:
 
     def _lease(self, queue: _Queue, max_messages: int) -> list[Delivery]:
         now_ms = self._clock.wall_ms()
-        lease = next(self._leases)
         deliveries: list[Delivery] = []
-        ready, token = queue.ready, str(lease)
+        ready, token = queue.ready, str(next(self._leases))
         while ready and ready[0][0] <= now_ms and len(deliveries) < max_messages:
             visible_at_ms, number = heapq.heappop(ready)
             pending = queue.pending.get(number)
             if pending is None or pending.visible_at_ms != visible_at_ms:
                 continue  # an outdated entry
-            delivery = self._deliver(queue, pending, lease, token, now_ms)
+            delivery = self._deliver(queue, pending, token, now_ms)
             if delivery is not None:
                 deliveries.append(delivery)
         return deliveries
 
-    def _deliver(self, queue: _Queue, pending: _Pending, lease: int, token: str, now_ms: int) -> Delivery | None:
+    def _deliver(self, queue: _Queue, pending: _Pending, token: str, now_ms: int) -> Delivery | None:
         """Lease one message; None where it was dead-lettered instead."""
         pending.attempts += 1
         attempts_max = queue.declared.max_delivery_attempts
@@ -270,7 +269,7 @@ class MemoryBus:
         except PermanentError as error:
             queue.bury(pending, str(error), now_ms)
             return None
-        pending.lease = lease
+        pending.token = token
         ends_at_ms = now_ms + queue.declared.ack_deadline_seconds * 1000
         pending.visible_at_ms = ends_at_ms
         heapq.heappush(queue.ready, (ends_at_ms, message.number))

@@ -37,10 +37,11 @@ def decide(
     read = [windows[need.timeframe] for need in active.strategy.needs]
     records = list(zip(*[window.records for window in read], strict=True))
     unusable = [sum(row) for row in zip(*[window.unusable for window in read], strict=True)]
+    lacking = [window.missing for window in read if window.missing]
     decisions = []
     for row, (exchange, symbol) in enumerate(series):
         outcome, bias = outcomes[row], biases[row]
-        absent = tuple([window.missing[row] for window in read if row in window.missing])
+        absent = tuple([missing[row] for missing in lacking if row in missing]) if lacking else ()
         decisions.append(
             Decision(
                 strategy=name,

@@ -98,5 +98,13 @@ def decimals_seen(prices: Iterable[float]) -> int:
 
     [60000.1, 60000.0] -> 1. For display only, until an instrument table says better; 0 for no prices.
     """
-    texts = (plain_text(price) for price in prices)
-    return max((len(text.partition(".")[2]) for text in texts), default=0)
+    return max([_decimals(price) for price in prices], default=0)
+
+
+def _decimals(price: float) -> int:
+    text = repr(price)
+    if "e" in text:
+        text = plain_text(price)
+    elif text.endswith(".0"):
+        return 0
+    return len(text.partition(".")[2])

@@ -28,10 +28,11 @@ class CandlesClosed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     def __post_init__(self) -> None:
         _check_candles(self.candles, self.exchange, self.symbol)
+        close_ms = self.close_time_ms
         for candle in self.candles:
-            if candle.close_time_ms != self.close_time_ms:
+            if candle.open_time_ms + candle.timeframe.duration_ms != close_ms:
                 place = f"CandlesClosed {self.exchange} {self.symbol}"
-                rule = f"all candles must close at {self.close_time_ms}"
+                rule = f"all candles must close at {close_ms}"
                 raise InvalidValueError(f"{rule}, was {candle.close_time_ms} ({place})")
 
     @property

@@ -19,7 +19,10 @@ _ATTEMPTS: Final = 5
 
 def candle_table(timeframe: Timeframe) -> str:
     """market-data-1m, market-data-5m, ..."""
-    return f"market-data-{timeframe.value}"
+    return _TABLES[timeframe]
+
+
+_TABLES: Final = {timeframe: f"market-data-{timeframe.value}" for timeframe in Timeframe}
 
 
 class CandleStore:
@@ -62,16 +65,24 @@ class CandleStore:
         Raises FencedError where a newer owner wrote a row, TransientError where rows keep changing underneath.
         """
         # Most candles are new: the first try assumes so and saves a read; a conflict tells what is there.
+        outcomes = await self._store.write([_write(candle, 0, fence) for candle in candles])
+        if outcomes.count(Outcome.WRITTEN) == len(candles):
+            return [_at_revision(candle, 1) for candle in candles]
+        return await self._settled(candles, outcomes, fence)
+
+    async def _settled(self, candles: Sequence[Candle], outcomes: Sequence[Outcome], fence: int | None) -> list[Candle]:
+        """What `save` returns where some of the first writes were refused."""
         saved: dict[int, Candle] = {}
         known = [0] * len(candles)
         waiting = list(range(len(candles)))
-        for _ in range(_ATTEMPTS):
-            writes = [_write(candles[number], known[number], fence) for number in waiting]
-            outcomes = await self._store.write(writes)
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                outcomes = await self._store.write([_write(candles[one], known[one], fence) for one in waiting])
             refused = []
             for number, outcome in zip(waiting, outcomes, strict=True):
                 if outcome is Outcome.FENCED:
-                    raise FencedError(f"a newer aggregator wrote {writes[0].table} (fence {fence} is stale)")
+                    table = candle_table(candles[number].timeframe)
+                    raise FencedError(f"a newer aggregator wrote {table} (fence {fence} is stale)")
                 if outcome is Outcome.WRITTEN:
                     saved[number] = _at_revision(candles[number], known[number] + 1)
                 else:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from shared.store.port import Store, Write
 
@@ -22,7 +24,7 @@ class MarkKind(Enum):
 _VALUES: Final = {kind: kind.value for kind in MarkKind}
 
 
-class MinuteKey(NamedTuple):
+class MinuteKey(msgspec.Struct, frozen=True, order=True, gc=False):
     """One minute of one symbol; sorts by time first, as minutes close."""
 
     minute_ms: int

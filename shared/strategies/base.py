@@ -1,6 +1,7 @@
 """What every strategy is: a name, the windows it reads, checked parameters, and a pure verdict over many symbols."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
@@ -220,6 +221,6 @@ def finite_rows(windows: Mapping[Timeframe, WindowColumns], needs: Sequence[Wind
         columns = windows[need.timeframe]
         for grid in (columns.open, columns.high, columns.low, columns.close, columns.volume):
             # One sum tells for the whole grid: NaN and Inf both make it so.
-            if not need.optional and not np.isfinite(grid.sum()):
+            if not need.optional and not isfinite(np.add.reduce(grid, axis=None)):
                 good &= np.isfinite(grid).all(axis=1)
     return good

@@ -125,6 +125,7 @@ class RsiDivergence(BaseStrategy):
             own.volume_window,
             own.swing_bars,
             own.swing_distance_max,
+            bool(own.exhaustion_min) or own.levels == "atr" or own.trailing,
             rsi,
             mean,
             out,

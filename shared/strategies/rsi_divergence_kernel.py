@@ -70,7 +70,7 @@ def double_wick(
 
 @kernel(
     "void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1],"
-    " int64, int64, int64, int64, float64[:, ::1], float64[:, ::1], float64[:, ::1])"
+    " int64, int64, int64, int64, boolean, float64[:, ::1], float64[:, ::1], float64[:, ::1])"
 )
 def rsi_divergence_figures(
     open_price: "FloatArray",
@@ -82,6 +82,7 @@ def rsi_divergence_figures(
     volume_window: int,
     swing_bars: int,
     swing_distance_max: int,
+    more: bool,  # noqa: FBT001 - kernels take places
     rsi: "FloatArray",
     volume_mean: "FloatArray",
     out: "FloatArray",
@@ -89,6 +90,7 @@ def rsi_divergence_figures(
     """Row by row: RSI, volume and its mean at the last candle, the swing pairs of both sides, and what exhaustion asks for.
 
     open_price..volume: shape (n, length). rsi, volume_mean: scratch of the same shape. out: shape (n, FIGURES).
+    more: also what exhaustion, levels and trailing ask for, from RSI_SHORT on; else NaN stands there.
     """
     last = close.shape[1] - 1
     for row in range(close.shape[0]):
@@ -101,6 +103,9 @@ def rsi_divergence_figures(
         out[row, VOLUME_MEAN] = volume_mean[row, volume_window - 1]
         swing_pair(low[row], rsi[row], swing_bars, swing_distance_max, 1.0, out[row, BULLISH : BULLISH + 4])
         swing_pair(high[row], rsi[row], swing_bars, swing_distance_max, -1.0, out[row, BEARISH : BEARISH + 4])
+        out[row, RSI_SHORT:] = float("nan")
+        if not more:
+            continue
         wilder_rsi(close[row], _SHORT_PERIOD, volume_mean[row])
         out[row, RSI_SHORT] = volume_mean[row, last]
         ema(volume[row], _VOLUME_EMA, SEED_AVERAGE, volume_mean[row])

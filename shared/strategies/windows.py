@@ -253,9 +253,12 @@ def windows_of(
     """
     columns = np.ascontiguousarray(values)
     digests = _digests(marks)
-    steady = (revision == revision[:, :1]).all(axis=1).tolist()
     first_ms, first_revision = open_ms[:, 0].tolist(), revision[:, 0].tolist()
-    length = open_ms.shape[1]
+    rows, length = open_ms.shape
+    # Corrected and partial candles are rare: one look at the whole grid usually tells for every row.
+    are_alike = bool(np.logical_and.reduce(revision == first_revision[0], axis=None))
+    steady = [True] * rows if are_alike else (revision == revision[:, :1]).all(axis=1).tolist()
+    spoilt = bool(np.logical_or.reduce(unusable, axis=None))
     return Windows(
         columns=_columns(columns, open_ms),
         records=tuple(
@@ -268,7 +271,7 @@ def windows_of(
             )
             for row, digest in enumerate(digests)
         ),
-        unusable=tuple(unusable.sum(axis=1).tolist()),
+        unusable=tuple(unusable.sum(axis=1).tolist()) if spoilt else (0,) * rows,
     )
 
 

@@ -1,7 +1,9 @@
 """Which minutes close, on what evidence, and which candles they make. In order per symbol, by watermark, never by clock."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+import msgspec
 
 from services.aggregator.core.coverage import Coverage, SeriesKey
 from services.aggregator.core.limits import Limits
@@ -17,7 +19,7 @@ ASK_AFTER_SHARE: Final = 2
 RANGE_MINUTES_MAX: Final = 1_000  # asked for at once, so that an answer comes within its deadline
 
 
-class MinuteClose(NamedTuple):
+class MinuteClose(msgspec.Struct, frozen=True):
     """One minute that closes now. kline: the evidence of a REPAIRED_KLINE minute; else the trades are, and who vouches."""
 
     minute_ms: int
@@ -28,7 +30,7 @@ class MinuteClose(NamedTuple):
     vouched_by: tuple[Vouched, ...] = ()
 
 
-class Built(NamedTuple):
+class Built(msgspec.Struct, frozen=True):
     """A minute's candle. conflicts: ids in its trades that came again with other content."""
 
     minute_ms: int
@@ -90,26 +92,29 @@ class CandleBuilder:
                 watermark_ms = self._coverage.watermark_ms(series.key)
                 if before_ms is not None and before_ms < watermark_ms:
                     watermark_ms = before_ms
-                closes.extend(self._plan(series, watermark_ms, through_ms, share))
+                closes += self._plan(series, watermark_ms, through_ms, share)
         closes.sort(key=lambda close: (close.minute_ms, close.series.key))
         return closes
 
-    def _plan(self, series: Series, watermark_ms: int, through_ms: int | None, limit: int) -> Iterable[MinuteClose]:
-        for _ in range(limit):
+    def _plan(self, series: Series, watermark_ms: int, through_ms: int | None, limit: int) -> list[MinuteClose]:
+        planned: list[MinuteClose] = []
+        last_ms = watermark_ms - MINUTE_MS if through_ms is None else through_ms
+        while len(planned) < limit:
             now_ms = series.first_open_ms()
-            if now_ms is None or now_ms > (watermark_ms - MINUTE_MS if through_ms is None else through_ms):
-                return
+            if now_ms is None or now_ms > last_ms:
+                return planned
             quality = self._evidence(series, now_ms, watermark_ms, ending=through_ms is not None)
             if quality is None:
-                return
+                return planned
             series.next_ms = now_ms + MINUTE_MS
-            if series.key.exchange in self._numbered:
-                self._touch(series, series.close_ids(now_ms))
-            kline = series.klines.pop(now_ms, None)
+            if series.key.exchange in self._numbered and (holed := series.close_ids(now_ms)):
+                self._touch(series, holed)
+            kline = series.klines.pop(now_ms, None) if series.klines else None
             used = kline if quality is CandleQuality.REPAIRED_KLINE else None
             vouched_by = self._coverage.vouched_by(series.key, now_ms)
-            yield MinuteClose(now_ms, series, series.take(now_ms), quality, used, vouched_by)
+            planned.append(MinuteClose(now_ms, series, series.take(now_ms), quality, used, vouched_by))
         self.more = True
+        return planned
 
     def is_numbered(self, series: Series) -> bool:
         """Whether the ids of the symbol's trades tell of every hole."""

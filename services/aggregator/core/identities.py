@@ -1,7 +1,7 @@
 """Trade ids seen lately: finds an id that comes again in another minute, where the fold of one minute cannot see it."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,10 +32,10 @@ class _NumberedMinute:
 
     __slots__ = ("arrays", "highest", "lowest")
 
-    def __init__(self) -> None:
-        self.lowest = 2**63 - 1
-        self.highest = -(2**63)
-        self.arrays: list[npt.NDArray[Any]] = []
+    def __init__(self, lowest: int, highest: int, ids: npt.NDArray[Any]) -> None:
+        self.lowest = lowest
+        self.highest = highest
+        self.arrays: list[npt.NDArray[Any]] = [ids]
 
 
 class _Known:
@@ -87,7 +87,7 @@ class Identities:
         self._minutes_ms = minutes * MINUTE_MS
         self._late_reach_ms = late_reach * MINUTE_MS
         self._late_minutes_max = late_minutes_max
-        self._known: defaultdict[SeriesKey, _Known] = defaultdict(_Known)
+        self._known: defaultdict[tuple[str, str], _Known] = defaultdict(_Known)  # by SeriesKey
 
     def advance(self, key: SeriesKey, watermark_ms: int) -> None:
         """The symbol's market has been seen so far: forget what is older than what is remembered."""
@@ -95,6 +95,11 @@ class Identities:
         oldest_ms = max(0, now_ms - self._minutes_ms)
         if oldest_ms > known.oldest_ms and now_ms > known.kept_ms:
             known.forget_before(oldest_ms)
+
+    def late(self, minutes: Iterable[int], watermark_ms: int) -> list[int]:
+        """Those of the minutes that are older than what is remembered as a matter of course."""
+        oldest_ms = minute_ms(watermark_ms) - self._minutes_ms
+        return [minute for minute in minutes if minute < oldest_ms]
 
     def unseen_minutes(self, key: SeriesKey, minute: int, watermark_ms: int) -> list[int]:
         """The minutes whose tape must be `remember`ed before a trade of this minute is added, oldest first.
@@ -133,10 +138,10 @@ class Identities:
         return found
 
     def _add_numbers(self, pieces: Sequence[MinuteTrades]) -> list[tuple[MinuteTrades, Moved]]:
-        bounds = [_bounds(piece) for piece in pieces]
         found = []
-        for piece, (lowest, highest) in zip(pieces, bounds, strict=True):
-            known = self._known[SeriesKey(piece.exchange, piece.symbol)]
+        for piece in pieces:
+            lowest, highest = _bounds(piece)
+            known = self._known[piece.exchange, piece.symbol]
             if (
                 lowest <= known.highest
             ):  # else no minute can hold any of them: ids rise where the venue numbers its trades
@@ -146,7 +151,8 @@ class Identities:
             known.highest = max(known.highest, highest)
             entry = known.numbers.get(piece.minute_ms)
             if entry is None:
-                entry = known.numbers[piece.minute_ms] = _NumberedMinute()
+                known.numbers[piece.minute_ms] = _NumberedMinute(lowest, highest, piece.rows[ID])
+                continue
             entry.lowest, entry.highest = min(lowest, entry.lowest), max(highest, entry.highest)
             entry.arrays.append(piece.rows[ID])
         return found

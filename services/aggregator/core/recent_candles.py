@@ -18,18 +18,27 @@ class RecentCandles:
     def put(self, candles: Iterable[Candle]) -> None:
         """Take over candles, in time order per series."""
         for candle in candles:
-            of_timeframe, place = self._candles[candle.timeframe], (candle.exchange, candle.symbol)
-            series = of_timeframe.get(place)
-            if series is None:
-                series = of_timeframe[place] = {}
-            series[candle.open_time_ms] = candle
-            if len(series) > _KEPT:
-                del series[next(iter(series))]  # the one put first; what is not remembered is read again
+            self.put_one(candle)
+
+    def put_one(self, candle: Candle) -> None:
+        """Take over one candle."""
+        of_timeframe, place = self._candles[candle.timeframe], (candle.exchange, candle.symbol)
+        series = of_timeframe.get(place)
+        if series is None:
+            series = of_timeframe[place] = {}
+        series[candle.open_time_ms] = candle
+        if len(series) > _KEPT:
+            del series[next(iter(series))]  # the one put first; what is not remembered is read again
 
     def get(self, key: SeriesKey, timeframe: Timeframe, open_time_ms: int) -> Candle | None:
         """The candle where it is remembered."""
         series = self._candles[timeframe].get(key)
         return None if series is None else series.get(open_time_ms)
+
+    def missing(self, key: SeriesKey, timeframe: Timeframe, times_ms: Iterable[int]) -> list[int]:
+        """Those of the open times whose candle is not remembered."""
+        series = self._candles[timeframe].get(key, {})
+        return [time_ms for time_ms in times_ms if time_ms not in series]
 
     def children(self, key: SeriesKey, timeframe: Timeframe, open_time_ms: int) -> Sequence[Candle] | None:
         """All candles that roll up to this one, oldest first; None where one is not remembered."""

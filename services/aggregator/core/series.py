@@ -1,7 +1,8 @@
 """What is known of one symbol between its last closed minute and the market."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 import numpy as np
 
 from services.aggregator.core.coverage import SeriesKey
@@ -14,7 +15,7 @@ from shared.domain.timeframe import MINUTE_MS
 JOIN_AT = 8
 
 
-class Taken(NamedTuple):
+class Taken(msgspec.Struct, frozen=True):
     """What an open minute held. figures: what its trades amount to, with their price and quantity scale; None where the
     pieces must be folded.
     """
@@ -26,7 +27,7 @@ class Taken(NamedTuple):
 NOTHING: Final = Taken([], None)
 
 
-class Ids(NamedTuple):
+class Ids(msgspec.Struct, frozen=True, gc=False):
     """The ids of a minute's trades, where they are integers: lowest, highest, how many different ones."""
 
     low: int
@@ -47,13 +48,15 @@ class _OpenMinute:
 
     __slots__ = ("_figures", "_known", "_loose", "_scales", "_texts", "_whole")
 
-    def __init__(self) -> None:
-        self._known: set[tuple[str, int]] = set()
-        self._loose: list[MinuteTrades] = []
+    def __init__(self, first: MinuteTrades) -> None:
+        self._known: set[tuple[str, int]] = {(first.session, first.sequence)}
+        self._loose: list[MinuteTrades] = [first]
         self._whole: list[MinuteTrades] = []
-        self._figures: Figures | None = None
-        self._scales: tuple[int, int] | None = None
+        self._figures = first.figures
+        self._scales = (first.price_scale, first.quantity_scale)
         self._texts: set[str] | None = None
+        if first.texts is not None and first.figures is not None:
+            self._texts = set(first.texts.tolist())
 
     def add(self, piece: MinuteTrades) -> None:
         place = (piece.session, piece.sequence)
@@ -70,9 +73,7 @@ class _OpenMinute:
 
     def taken(self) -> Taken:
         pieces = self._whole + self._loose
-        if self._figures is None or self._scales is None:
-            return Taken(pieces, None)
-        return Taken(pieces, (self._figures, *self._scales))
+        return Taken(pieces, None if self._figures is None else (self._figures, *self._scales))
 
     def ids(self) -> Ids | None:
         """None where ids are texts."""
@@ -86,16 +87,11 @@ class _OpenMinute:
         return Ids(int(known[0]), int(known[-1]), len(known))
 
     def _count(self, piece: MinuteTrades) -> None:
-        scales = (piece.price_scale, piece.quantity_scale)
-        if not self._known:
-            self._figures, self._scales = piece.figures, scales
-            if piece.texts is not None and piece.figures is not None:
-                self._texts = set(piece.texts.tolist())
-            return
         known = self._figures
         if known is None:
             return
         self._figures = None
+        scales = (piece.price_scale, piece.quantity_scale)
         if piece.figures is None or scales != self._scales or (piece.texts is None) != (self._texts is None):
             return
         if piece.texts is not None and self._texts is not None:
@@ -155,8 +151,9 @@ class Series:
         else:
             minute = self._hot.get(piece.minute_ms)
             if minute is None:
-                minute = self._hot[piece.minute_ms] = _OpenMinute()
-            minute.add(piece)
+                self._hot[piece.minute_ms] = _OpenMinute(piece)
+            else:
+                minute.add(piece)
 
     def exclude(self, minute_ms: int, exclusion: Exclusion) -> None:
         """Rule a trade out of the minute."""
