@@ -4,9 +4,11 @@ The logic engine's image by default: it is the largest and the only one with ker
 others too, a minute or two of both cores; benchmarks.images measures them all.
 """
 
+import contextlib
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -61,6 +63,22 @@ def test_the_service_starts_ready_from_its_image_and_writes_to_tmp_only(image: I
 
     assert _files(image) == files
     assert image.disk_megabytes() < MEGABYTES_MAX.get(image.target, OTHERS_MEGABYTES_MAX)
+
+
+def test_the_platform_runs_from_its_images_files(tmp_path: Path):
+    """What each image copies, sets and starts, on one embedded file; the packages are the project's own."""
+    environment = Path(sys.prefix)
+    with contextlib.ExitStack() as stack:
+        simulator = stack.enter_context(running_simulator(symbols=SYMBOLS))
+        shared = towards(simulator, write_config(tmp_path / "tracker.yaml", SYMBOLS))
+        shared["NUMBA_DISABLE_JIT"] = "1"  # the aggregator's image has no Numba to compile with
+        for target in ("ingestion", "aggregator", "notifier", "macro-engine"):
+            image = build_image(target, tmp_path / target, installed=environment)
+            run = stack.enter_context(running(image, tmp_path, **shared, DATA_DIR=str(tmp_path / "data")))
+            assert image.healthy(**run.environment)
+        report = httpx.post(f"http://127.0.0.1:{run.port}/", timeout=60)
+
+    assert report.status_code == 200, report.text
 
 
 def test_without_a_writable_folder_the_start_says_what_to_mount(image: Image, tmp_path: Path):

@@ -73,13 +73,19 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         return answer.returncode == 0
 
 
-def build_image(target: str, root: Path) -> Image:
-    """Execute the target's build; raises AssertionError with the output of a step that fails."""
+def build_image(target: str, root: Path, *, installed: Path | None = None) -> Image:
+    """Execute the target's build; raises AssertionError with the output of a step that fails.
+
+    installed: an environment to take in place of RUN steps, where only files, settings and commands matter.
+    """
     stages = _stages()
     run = stages[target]
     [built] = {match[1] for item in run if (match := re.match(r"--from=(\S+)", item.value))}
     builder = _Builder(root)
-    builder.execute(stages[built], with_steps=True)
+    if installed is not None:
+        (root / "opt").mkdir()
+        (root / "opt" / "venv").symlink_to(installed)
+    builder.execute(stages[built], with_steps=installed is None)
     image = _Builder(root)
     image.execute(run, with_steps=False)
     return Image(
