@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from research.fast.figures import tested_at
 from research.history import FloatArray, History, IntArray
 from shared.deciding.active import ActiveStrategy
 from shared.deciding.bias_versions import bias_at
@@ -56,7 +57,7 @@ def evaluate(active: ActiveStrategy, history: History, biases: Sequence[MacroBia
     parts: list[_Part] = []
     decisions: dict[int, Decision] = {}
     for closes in _chunks(closes_ms):
-        tested = strategy.tested(history.columns(needs, closes))
+        tested = tested_at(strategy, history, closes)
         if tested is not None:
             parts.append(_Part(tested.names, tested.values, tested.thresholds, tested.passed))
             made = decisions_at(active, history, closes[tested.asks], biases)

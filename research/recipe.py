@@ -21,8 +21,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     max_age_candles: int | None
     on_opposite: Any
 
-    def active(self, varied: Parameters) -> ActiveStrategy:
-        """The strategy with these parameters; raises InvalidValueError where they break one of its rules."""
+    def active(self, varied: Parameters, *, probed: bool = True) -> ActiveStrategy:
+        """The strategy with these parameters; raises InvalidValueError where they break one of its rules.
+
+        probed: False where another set of the grid was probed for a look ahead; see build_strategy.
+        """
         return active_strategy(
             self.name,
             self.timeframe,
@@ -30,4 +33,5 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             kind=self.kind,
             max_age_candles=self.max_age_candles,
             on_opposite=self.on_opposite,
+            probed=probed,
         )

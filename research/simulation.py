@@ -7,10 +7,11 @@ they open or reverse. Pure functions of shared/deciding and shared/portfolio dec
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from research.evaluation import Evaluation
 from research.exits import exit_after
-from research.history import History
+from research.history import History, IntArray
 from shared.deciding.active import ActiveStrategy
 from shared.deciding.alerting import alerts_of, raising, with_alerts
 from shared.deciding.opening import decimals_seen, opened_signal, opened_signal_id
@@ -62,7 +63,7 @@ class Simulation:
         for active in strategies:
             for need in active.strategy.needs:
                 self._lengths[need.timeframe] = max(need.length, self._lengths.get(need.timeframe, 0))
-        self._decimals: dict[Timeframe, list[int]] = {}
+        self._decimals: dict[Timeframe, IntArray] = {}
         self._signals: dict[str, Signal] = {}
         self._past = Past(self._rules)
         self._opened: dict[str, int] = {}
@@ -169,8 +170,8 @@ class Simulation:
         """As the engine sees them: over the closes of the window table of the strategy's timeframe."""
         timeframe = decision.timeframe
         series = self._history.series[timeframe]
-        known = self._decimals.setdefault(timeframe, [])
+        if timeframe not in self._decimals:
+            prices, places = np.unique(series.values[3], return_inverse=True)  # a price comes again and again
+            self._decimals[timeframe] = np.array([decimals_seen([price]) for price in prices.tolist()])[places]
         end = int((decision.open_time_ms - series.open_time_ms[0]) // timeframe.duration_ms) + 1
-        if len(known) < end:
-            known += [decimals_seen([close]) for close in series.values[3, len(known) : end].tolist()]
-        return max(known[max(0, end - self._lengths[timeframe]) : end])
+        return int(self._decimals[timeframe][max(0, end - self._lengths[timeframe]) : end].max())

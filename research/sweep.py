@@ -43,10 +43,11 @@ def some_of(grid: Sequence[dict[str, Any]], count: int, seed: int) -> list[dict[
 
 def buildable(recipe: Recipe, grid: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
     """The sets that obey the strategy's rules (fast < slow, say), and why the others do not."""
-    good, refused = [], []
+    good: list[dict[str, Any]] = []
+    refused: list[str] = []
     for parameters in grid:
         try:
-            recipe.active(parameters)
+            recipe.active(parameters, probed=not good)
         except InvalidValueError as error:
             refused.append(str(error))
         else:
@@ -62,7 +63,7 @@ def run_trades(
     """Each set with its trades, one after the other."""
     path = FastPath(history, account)
     for parameters in grid:
-        yield parameters, path.trades(recipe.active(parameters))
+        yield parameters, path.trades(recipe.active(parameters, probed=False))
 
 
 def candidate_of(parameters: dict[str, Any], trades: Trades, timeframe: Timeframe, first: int) -> Candidate:

@@ -1,11 +1,12 @@
 """A strategy's trades over a history by the fast path, where it has one; else by the exact one. The same result either way."""
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from research.columns import Asked, columns_of
 from research.evaluation import evaluate
 from research.fast import life, macd
 from research.fast.trades import Trades
@@ -24,16 +25,6 @@ _REASONS: Final = {
     ExitReason.EXPIRED: life.REASON_EXPIRED,
     ExitReason.REVERSED: life.REASON_REVERSED,
 }
-_NO_LEVELS: Final = np.empty((0, 2))
-
-
-class Asked(NamedTuple):
-    """What a strategy asks for, oldest first. at: own candle; asks: ASK_ values; fraction: of equity; levels: stop and target."""
-
-    at: IntArray
-    asks: IntArray
-    fraction: FloatArray
-    levels: FloatArray = _NO_LEVELS
 
 
 class FastPath:
@@ -44,7 +35,7 @@ class FastPath:
         self._shared: dict[tuple[Any, ...], Any] = {}
 
     def trades(self, active: ActiveStrategy) -> Trades:
-        """By series kernels for `macd_adx` without levels, else by the exact path."""
+        """By series kernels for `macd_adx` without levels, else on every window by columns, else through Decisions."""
         strategy = active.strategy
         if (
             isinstance(strategy, MacdAdx)
@@ -52,7 +43,13 @@ class FastPath:
             and strategy.own.stop_loss_pct is None
         ):
             return self._lived(active, self._macd_adx(strategy, self._history.series[active.timeframe]))
-        return self.exact(active)
+        found = self.by_columns(active)
+        return self.exact(active) if found is None else found
+
+    def by_columns(self, active: ActiveStrategy) -> Trades | None:
+        """On every fixed window, its tests recorded as columns; None for a strategy that has no such form."""
+        found = columns_of(active, self._history, self._account)
+        return None if found is None else self._lived(active, found.asked)
 
     def exact(self, active: ActiveStrategy) -> Trades:
         """Through Decisions and signals."""

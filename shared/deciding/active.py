@@ -69,13 +69,15 @@ def active_strategy(
     max_age_candles: int | None = 240,
     on_opposite: Literal["ignore", "close"] = "ignore",
     by_symbol: Mapping[str, Mapping[str, Any]] | None = None,
+    probed: bool = True,
 ) -> ActiveStrategy:
     """Build and check one; raises InvalidValueError for an unknown strategy or a bad parameter.
 
     kind: which strategy, where `name` is not its kind. by_symbol: parameters that replace the others for a symbol.
+    probed: see build_strategy.
     """
     given = dict(parameters or {})
-    strategy = build_strategy(kind or name, timeframe, given)
+    strategy = build_strategy(kind or name, timeframe, given, probed=probed)
     special = {
         symbol: build_strategy(kind or name, timeframe, {**given, **dict(own)})
         for symbol, own in (by_symbol or {}).items()

@@ -68,13 +68,19 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Tested(msgspec.Struct, frozen=True, kw_only=True):
-    """Tests of n rows as columns. values, thresholds, passed: (n, tests). asks: (n,), whether the outcome is any but `none`."""
+    """Tests of n rows as columns. values, thresholds, passed: (n, tests). sides: (n,), of the entry that fires: 1 long, -1 short, 0 none."""
 
     names: tuple[str, ...]
     values: FloatGrid
     thresholds: FloatGrid
     passed: npt.NDArray[np.bool_]
-    asks: npt.NDArray[np.bool_]
+    sides: npt.NDArray[np.int64]
+
+    @property
+    def asks(self) -> npt.NDArray[np.bool_]:
+        """(n,), whether the outcome is any but `none`."""
+        asks: npt.NDArray[np.bool_] = self.sides != 0
+        return asks
 
 
 _NOT_JUDGED: Final = Outcome(
@@ -112,9 +118,6 @@ class Strategy(Protocol):
     def evaluate(self, windows: Mapping[Timeframe, WindowColumns]) -> Sequence[Outcome]:
         """One outcome per row, in order; a row's outcome never depends on the other rows."""
 
-    def tested(self, windows: Mapping[Timeframe, WindowColumns]) -> Tested | None:
-        """Every test of every row as columns, without outcomes: for many rows at once. None where it has no such form."""
-
 
 class BaseStrategy:
     """What strategies share: checked parameters, windows, no memory, no alerts."""
@@ -151,9 +154,6 @@ class BaseStrategy:
         found = dict(zip(rows, self.outcomes(picked) if rows else [], strict=True))
         return [found.get(row, _NOT_JUDGED) for row in range(len(finite))]
 
-    def tested(self, windows: Mapping[Timeframe, WindowColumns]) -> Tested | None:
-        """None, unless a strategy has such a form."""
-
     def outcomes(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
         """One outcome per row of windows that are whole and finite."""
         raise NotImplementedError
@@ -179,7 +179,7 @@ class StrategyParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 def checked_parameters(strategy: str, kind: type[_Parameters], given: Mapping[str, Any]) -> _Parameters:
     """The typed parameters; raises InvalidValueError naming an unknown parameter, a wrong type or a broken range."""
-    known = [field.name for field in msgspec.structs.fields(kind)]
+    known = kind.__struct_fields__
     place = f"parameters of strategy {strategy}"
     for name in given:
         if name not in known:

@@ -138,27 +138,37 @@ class MacdAdx(TestedStrategy):
         out = np.empty((len(columns.close), 5))
         lengths = (own.fast, own.slow, own.signal, own.adx_period, own.volatility_candles)
         macd_adx_figures(columns.high, columns.low, columns.close, *lengths, out)
-        by_day = out[:, 3] * math.sqrt(self.candles_per_day)
-        scales = [
-            self.scale(by_day, squares) for by_day, squares in zip(by_day.tolist(), out[:, 4].tolist(), strict=True)
-        ]
-        values = np.column_stack([out[:, [0, 1, 0, 1, 2]], scales])
-        return Figures(values, [0.0, 0.0, 0.0, 0.0, own.adx_min, 0.0], extra=by_day)
+        return self.judged_figures(out)
 
-    def scale(self, deviation_day: float, mean_square: float) -> float:
-        """What the volatility target allows, a share; 0 where the volatility is unknown or none."""
+    def judged_figures(self, out: "FloatArray") -> Figures:
+        """The tests' values and thresholds, of what the kernel gives."""
+        by_day = out[:, 3] * math.sqrt(self.candles_per_day)
+        values = np.column_stack([out[:, [0, 1, 0, 1, 2]], self.scales(by_day, out[:, 4])])
+        return Figures(values, [0.0, 0.0, 0.0, 0.0, self.own.adx_min, 0.0], extra=by_day)
+
+    def scales(self, deviation_day: "FloatArray", mean_square: "FloatArray") -> "FloatArray":
+        """What the volatility target allows, a share; 0 where the volatility is unknown or none. Each argument: (n,)."""
         own = self.own
-        if not 0 < deviation_day < math.inf:
-            return 0.0
-        raw: float = own.target_daily_volatility / deviation_day
-        if own.volatility_mode == "inverse_var":
-            raw = own.target_daily_volatility**2 / (mean_square * self.candles_per_day)
-        return float(min(max(raw, own.scale_min), own.scale_max))
+        with np.errstate(divide="ignore", invalid="ignore"):  # no movement at all: no scale, as below
+            raw = own.target_daily_volatility / deviation_day
+            if own.volatility_mode == "inverse_var":
+                raw = own.target_daily_volatility**2 / (mean_square * self.candles_per_day)
+        moving = (deviation_day > 0) & np.isfinite(deviation_day)
+        found: FloatArray = np.where(moving, np.minimum(np.maximum(raw, own.scale_min), own.scale_max), 0.0)
+        return found
+
+    def fractions(self, scales: "FloatArray") -> "FloatArray":
+        """Of equity, at these scales."""
+        own = self.own
+        found: FloatArray = np.maximum(
+            own.fraction_min, np.minimum(own.position_fraction_max, own.risk_fraction * scales)
+        )
+        return found
 
     def sizing(self, close: float, deviation_day: float, scale: float) -> Sizing:
         """Fraction, notional and quantity at this scale."""
         own = self.own
-        fraction = max(own.fraction_min, min(own.position_fraction_max, own.risk_fraction * scale))
+        fraction = float(self.fractions(np.array(scale)))
         notional = own.equity * fraction * own.leverage
         return Sizing(
             equity=own.equity,

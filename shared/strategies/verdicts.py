@@ -20,7 +20,6 @@ from shared.strategies.base import (
     StrategyParameters,
     Tested,
     WindowColumns,
-    finite_rows,
 )
 
 LONG, SHORT = Direction.LONG, Direction.SHORT
@@ -116,16 +115,13 @@ class TestedStrategy(BaseStrategy):
             known = self._points[side, passed] = (round(sum(points.values()), 9), points)
         return known
 
-    def tested(self, windows: Mapping[Timeframe, WindowColumns]) -> Tested | None:
-        """The tests as `outcomes` judges them; None where a window holds NaN or Inf, whose outcome says so."""
-        if not finite_rows(windows, self.needs).all():
-            return None
-        found = self.figures(windows)
+    def tested_figures(self, found: Figures) -> Tested:
+        """Every test of every row as `outcomes` judges them, without outcomes: for many rows at once."""
         thresholds, _, passed = _tested(self.TESTS, found)
         fired = _fired(self.TESTS, passed)
         names = tuple(test.name for test in self.TESTS)
-        asks = fired[LONG] ^ fired[SHORT]
-        return Tested(names=names, values=found.values, thresholds=thresholds, passed=passed, asks=asks)
+        sides = fired[LONG].astype(np.int64) - fired[SHORT]
+        return Tested(names=names, values=found.values, thresholds=thresholds, passed=passed, sides=sides)
 
     def outcomes(self, windows: Mapping[Timeframe, WindowColumns]) -> list[Outcome]:
         """One outcome per row."""

@@ -60,17 +60,17 @@ def test_the_managers_members_say_what_they_say_alone():
 
 def test_volatility_target_of_the_reference():
     strategy = build_strategy("macd_adx", Timeframe.M30, {})
-    scale = strategy.scale(0.05, 0.05**2 / 48)
+    scale, unknown = strategy.scales(np.array([0.05, np.nan]), np.array([0.05**2 / 48, 0.0])).tolist()
     assert scale == pytest.approx(0.4)
     size = strategy.sizing(100.0, 0.05, scale)
     assert (size.notional, size.quantity, size.fraction) == (4000.0, 40.0, 0.04)
-    assert strategy.scale(float("nan"), 0.0) == 0.0
+    assert unknown == 0.0
 
 
 def test_inverse_variance_scales_by_the_square_and_is_capped():
     strategy = build_strategy("macd_adx", Timeframe.M30, {"volatility_mode": "inverse_var"})
-    assert strategy.scale(0.05, 0.05**2 / 48) == pytest.approx(0.16)
-    assert strategy.scale(0.01, 0.01**2 / 48) == 1.0
+    deviations = np.array([0.05, 0.01])
+    assert strategy.scales(deviations, deviations**2 / 48).tolist() == [pytest.approx(0.16), 1.0]
 
 
 def test_scores_of_the_reference_models():
