@@ -44,7 +44,7 @@ class Corrector:
         if gone := [minute for minute in minutes if minute < begins_ms]:
             # Trades of theirs have left the tape: what was folded from all of them stands.
             series.holes.difference_update(gone)
-            await self._state.finish_marks((series, minute) for minute in gone)
+            await self._state.finish_marks((series, MinuteKey(minute, *series.key)) for minute in gone)
             minutes = [minute for minute in minutes if minute >= begins_ms]
             if not minutes:
                 return len(gone)
