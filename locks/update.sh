@@ -10,3 +10,5 @@ for service in ingestion aggregator logic-engine notifier macro-engine simulator
   "$uv" pip compile pyproject.toml --group "$service" --constraint locks/development.txt "${flags[@]}" -o "locks/$service.txt"
 done
 "$uv" pip compile pyproject.toml --group peers "${flags[@]}" "$@" -o locks/peers.txt
+# Not beside our own dependencies: only what it needs itself.
+"$uv" pip compile --group checkov "${flags[@]}" "$@" -o locks/checkov.txt
