@@ -416,3 +416,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except (PermanentError, TransientError, OSError) as error:
         print(f"cst: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
