@@ -14,7 +14,7 @@ from services.notifier.configured import chat_profiles
 from services.notifier.core.chats import ChatProfile
 from services.notifier.core.commands import NEEDED_ROLE
 from services.notifier.core.languages import LANGUAGES
-from services.notifier.messengers.telegram import TelegramMessenger, build_bot
+from services.notifier.messengers.telegram import RotatingBot, TelegramMessenger, build_bot
 from services.notifier.settings import NotifierSettings
 from services.notifier.state import NotifierState
 from shared.runtime.config import load_config
@@ -33,7 +33,7 @@ def configured_chats(settings: NotifierSettings) -> tuple[ChatProfile, ...]:
     return chat_profiles(config, default_chat=chat_id, language=settings.language, place=place)
 
 
-async def open_bot(settings: NotifierSettings, log: Any) -> tuple[Bot, str] | None:
+async def open_bot(settings: NotifierSettings, log: Any) -> tuple[RotatingBot, str] | None:
     """The client of the configured token and the bot's name, None without a token. The name is empty while Telegram is away.
 
     Raises SettingsError where Telegram refuses the token.

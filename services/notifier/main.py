@@ -28,6 +28,7 @@ from services.notifier.messengers.telegram import TelegramMessenger, close_bot
 from services.notifier.notifier import Notifier
 from services.notifier.people import Pace
 from services.notifier.reception import build_updates
+from services.notifier.rotation import follow_token
 from services.notifier.settings import NotifierSettings
 from services.notifier.state import NotifierState
 from services.notifier.updates import Updates
@@ -91,6 +92,8 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
             tasks.create_task(_send(context, opened[0] if opened and chats else None, notifier))
             tasks.create_task(_report(context, notifier, telegram=bool(chats)))
             tasks.create_task(_warm(pool, context.log))
+            if opened:
+                tasks.create_task(follow_token(context, opened[0]))
             if opened and telegram and settings.telegram_updates == "polling":
                 updates = updates_of(context, opened, telegram, notifier, charts)
                 tasks.create_task(_poll(context, opened[0], updates))

@@ -18,10 +18,12 @@ from services.notifier.core.chats import ChatProfile
 from services.notifier.main import build_charts, chart_pool, updates_of
 from services.notifier.messengers.telegram import close_bot
 from services.notifier.notifier import Notifier
+from services.notifier.rotation import follow_token, follow_webhook_secret
 from services.notifier.settings import NotifierSettings
 from services.notifier.state import NotifierState
 from services.notifier.updates import ALLOWED_UPDATES, Updates
 from shared.domain.errors import TransientError
+from shared.runtime.consumer import wait_or_stop
 from shared.runtime.leadership import process_owner
 from shared.runtime.service import ServiceContext, run_service
 from shared.runtime.settings import SettingsError
@@ -55,7 +57,7 @@ class WebhookServer:
     def __init__(self, *, updates: Updates, bot: Bot, secret: str, answer_seconds: float, log: Any) -> None:
         self._updates = updates
         self._bot = bot
-        self._secret = secret.encode()
+        self._secrets: tuple[bytes, ...] = (secret.encode(),)
         self._answer_seconds = answer_seconds
         self._log = log
         self._said_at = float("-inf")
@@ -84,7 +86,7 @@ class WebhookServer:
         if request.method == b"GET":
             return 200, "ok"
         given = next((value for name, value in request.headers if name == _SECRET_HEADER), b"")
-        if not hmac.compare_digest(bytes(given), self._secret):
+        if not any(hmac.compare_digest(bytes(given), secret) for secret in self._secrets):
             self._say_refused()
             return 401, "the secret token is missing or wrong"
         if len(body) > _BODY_BYTES_MAX:
@@ -103,6 +105,10 @@ class WebhookServer:
             # The instance may be frozen once it has answered, so it answers when it is done.
             await asyncio.wait({task}, timeout=self._answer_seconds)
         return 200, "ok"
+
+    def use_secret(self, secret: str) -> None:
+        """Take this one from now on, and the last one still: Telegram repeats updates that carry it."""
+        self._secrets = (secret.encode(), self._secrets[0])
 
     def _say_refused(self) -> None:
         """Once a minute: whoever knocks without the secret must not fill the log."""
@@ -169,7 +175,21 @@ async def start(context: ServiceContext[WebhookSettings]) -> None:
             await _register(bot, settings.webhook_url, secret)
             await offer_commands(bot, context.log)
         context.log.info("webhook_listens", port=server.sockets[0].getsockname()[1])
-        await context.stopping.wait()
+
+        async def exchange_secret(new: str) -> None:
+            door.use_secret(new)
+            try:
+                if settings.webhook_url:
+                    await _register(bot, settings.webhook_url, new)
+            except SettingsError as error:
+                context.log.warning("webhook_secret_not_registered", error=str(error))
+            else:
+                context.log.info("webhook_secret_exchanged", setting="WEBHOOK_SECRET")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(follow_token(context, bot))
+            tasks.create_task(follow_webhook_secret(context, secret, exchange_secret))
+            tasks.create_task(_report(context, door))
     finally:
         server.close()
         await updates.settle(settings.webhook_answer_seconds)
@@ -190,6 +210,14 @@ def _state_only(context: ServiceContext[WebhookSettings], messenger: Any) -> Not
         owner=process_owner(settings.instance_id),
         limits=settings.sender_limits(),
     )
+
+
+async def _report(context: ServiceContext[WebhookSettings], door: WebhookServer) -> None:
+    """Ready from the moment it listens."""
+    while True:
+        await context.report_status({"mode": "webhook", "refused": door.refused})
+        if await wait_or_stop(context.stopping, context.settings.status_seconds):
+            return
 
 
 async def _register(bot: Bot, url: str, secret: str) -> None:

@@ -115,6 +115,12 @@ class ServiceSettings(BaseSettings):
         10.0, validation_alias="METRICS_EVERY_SECONDS", description="How often backlog and dead letters are counted."
     )
 
+    secrets_check_seconds: PositiveFloat = Field(
+        30.0,
+        validation_alias="SECRETS_CHECK_SECONDS",
+        description="How often NAME_FILE is read again for a new secret.",
+    )
+
     bus: Literal["auto", "sqlite", "pubsub"] = Field("auto", validation_alias="BUS", description="See adapters.py.")
     store: Literal["auto", "sqlite", "bigtable"] = Field("auto", validation_alias="STORE")
     cache: Literal["auto", "sqlite", "redis"] = Field("auto", validation_alias="CACHE")

@@ -99,6 +99,10 @@ class TelegramServer(Inspection):
 
     # --- orders
 
+    def revoke_token(self, new: str) -> None:
+        """As @BotFather does: the former token is refused from now on."""
+        self.token = self._hub.token = new
+
     def add_fault(self, rule: FaultRule) -> None:
         """Rules are asked in the order they were added; the first that hits decides."""
         self._hub.faults.add(rule)

@@ -61,9 +61,20 @@ _NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 _Result = TypeVar("_Result")
 
 
+class RotatingBot(Bot):
+    """A client whose token can be exchanged: calls that begin afterwards use the new one, connections stay open."""
+
+    def use_token(self, token: str) -> None:
+        """The same bot under another token."""
+        former = self._token
+        self._base_url = self._base_url.removesuffix(former) + token
+        self._base_file_url = self._base_file_url.removesuffix(former) + token
+        self._token = token
+
+
 def build_bot(
     token: str, api_url: str, *, timeout_seconds: float, connections: int, keepalive_seconds: float, poll_seconds: float
-) -> Bot:
+) -> RotatingBot:
     """The real client. api_url: https://api.telegram.org or a server of one's own, with or without /bot behind it.
 
     Sends and polls have connections of their own, so that a long poll never holds up a message.
@@ -84,7 +95,7 @@ def build_bot(
         connection_pool_size=1, read_timeout=poll_seconds + timeout_seconds, connect_timeout=timeout_seconds
     )
     address = api_url.rstrip("/").removesuffix("/bot") + "/bot"  # the token follows without a slash
-    return Bot(token, base_url=address, request=sending, get_updates_request=polling)
+    return RotatingBot(token, base_url=address, request=sending, get_updates_request=polling)
 
 
 async def close_bot(bot: Bot) -> None:
