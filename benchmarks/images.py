@@ -4,9 +4,11 @@
 
 Size: what the steps install and copy, in files' own bytes; the base image (python:3.11-slim) comes on top and is shared.
 Start: from the container's process, entry point among it, to the first /ready (or, for the function and the simulator, an
-answer), byte-code and kernels from the build, files in the page cache; the first start is not counted. Memory: the largest
-of a sample every two seconds while all services run on one embedded file, 40 symbols of the simulated market, charts drawn
-where signals come; PSS of a service with its children. With --folder images stay there and are used again.
+answer), byte-code and kernels from the build, files in the page cache; the first start is not counted; only the market runs
+beside it. ready_cpu_seconds: the processor's seconds until then, which a busy machine changes little. Memory: the largest of a
+sample every two seconds while all services run on one embedded file, 40 symbols of the simulated market, charts drawn where
+signals come; memory_megabytes is PSS (what processes share counts once among them), resident_megabytes the sum of the RSS of a
+service and its children (what they share counts for each). With --folder images stay there and are used again.
 """
 
 import argparse
@@ -76,16 +78,16 @@ def _run_all(asked: argparse.Namespace, images: dict[str, Image], folder: Path, 
         place = RunningSimulator(port=port, pid=simulator.process.pid)
         shared = towards(place, write_config(folder / "tracker.yaml", symbols))
         shared |= {"DATA_DIR": str(folder / "data"), "OUTBOX_DIR": str(folder / "outbox")}
+        chosen = {name: TIMER if name == "macro-engine" else () for name in RUNNING_TOGETHER if name in images}
+        for name, command in chosen.items():  # each alone beside the market
+            report[name] |= _starts(images[name], folder, asked.starts, shared, command)
+        if "macro-engine" in chosen:
+            report["macro-engine"]["function"] = _starts(images["macro-engine"], folder, asked.starts, shared)
         together = {"simulator": simulator}
-        for target in [name for name in RUNNING_TOGETHER if name in images]:
-            command = TIMER if target == "macro-engine" else ()
-            report[target] |= _starts(images[target], folder, asked.starts, shared, command)
-            together[target] = stack.enter_context(running(images[target], folder, command=command, **shared))
-        if "macro-engine" in images:
-            function = _starts(images["macro-engine"], folder, asked.starts, shared)
-            report["macro-engine"]["function_ready_seconds"] = function["ready_seconds"]
-        for name, megabytes in _largest(together, asked.seconds).items():
-            report[name]["memory_megabytes"] = round(megabytes, 1)
+        for name, command in chosen.items():
+            together[name] = stack.enter_context(running(images[name], folder, command=command, **shared))
+        for name, largest in _largest(together, asked.seconds).items():
+            report[name] |= {"memory_megabytes": round(largest[0], 1), "resident_megabytes": round(largest[1], 1)}
 
 
 def _starts(image: Image, folder: Path, count: int, environment: dict[str, str], command: tuple[str, ...] = ()) -> Any:
@@ -101,12 +103,12 @@ def _spread(values: tuple[float, ...]) -> dict[str, float]:
     return {"min": round(min(values), 2), "median": round(statistics.median(values), 2), "max": round(max(values), 2)}
 
 
-def _largest(together: dict[str, Run], seconds: float) -> dict[str, float]:
-    largest = dict.fromkeys(together, 0.0)
+def _largest(together: dict[str, Run], seconds: float) -> dict[str, tuple[float, ...]]:
+    largest: dict[str, tuple[float, ...]] = dict.fromkeys(together, (0.0, 0.0))
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         for name, run in together.items():
-            largest[name] = max(largest[name], run.memory_megabytes())
+            largest[name] = tuple(map(max, largest[name], run.memory_megabytes()))
         time.sleep(SAMPLE_SECONDS)
     return largest
 

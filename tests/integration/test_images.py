@@ -1,7 +1,8 @@
 """The Dockerfile's own install steps in a clean environment, and the service that they make.
 
-The logic engine's image by default: it is the largest and the only one with kernels. IMAGE_TARGETS=all (or names) runs the
-others too, a minute or two of both cores; benchmarks.images measures them all.
+By default those of the logic engine: it is the largest and the only one with kernels. The other images' files, settings and
+commands are started with the project's packages; that their locks have what they import is test_images_imports. IMAGE_TARGETS=all
+(or names) executes the others' steps too, some minutes of both cores; benchmarks.images measures them all.
 """
 
 import contextlib
@@ -9,17 +10,21 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.support.image_runs import running, towards, write_config
+from tests.support.image_runs import WEBHOOK, Run, running, towards, write_config
 from tests.support.images import TARGETS, Image, build_image
+from tests.support.notifier import CHAT
 from tests.support.simulator import free_port, running_simulator
+from tests.support.telegram_server import TelegramServer
 
 MEGABYTES_MAX = {"logic-engine": 450, "notifier": 350}
 OTHERS_MEGABYTES_MAX = 200
+WEBHOOK_COMMAND = ("python", "-m", "services.notifier.webhook")
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 
@@ -76,9 +81,27 @@ def test_the_platform_runs_from_its_images_files(tmp_path: Path):
             image = build_image(target, tmp_path / target, installed=environment)
             run = stack.enter_context(running(image, tmp_path, **shared, DATA_DIR=str(tmp_path / "data")))
             assert image.healthy(**run.environment)
+            if target == "notifier":
+                door = stack.enter_context(_webhook(image, tmp_path, shared))
         report = httpx.post(f"http://127.0.0.1:{run.port}/", timeout=60)
+        refusal = httpx.post(f"http://127.0.0.1:{door.port}/", json={"update_id": 1})
 
     assert report.status_code == 200, report.text
+    assert refusal.status_code == 401, refusal.text
+
+
+@contextlib.contextmanager
+def _webhook(image: Image, folder: Path, shared: dict[str, str]) -> Iterator[Run]:
+    """The second entry point of the notifier's image."""
+    with TelegramServer(chats=(CHAT,)) as server:
+        secrets = {
+            "TELEGRAM_BOT_TOKEN": server.token,
+            "TELEGRAM_CHAT_ID": str(CHAT),
+            "WEBHOOK_SECRET": "a-secret-of-the-tests",
+        }
+        variables = {**shared, **secrets, "TELEGRAM_API_URL": server.base_url, "DATA_DIR": str(folder / "data")}
+        with running(image, folder, command=WEBHOOK_COMMAND, asked=WEBHOOK, **variables) as run:
+            yield run
 
 
 def test_without_a_writable_folder_the_start_says_what_to_mount(image: Image, tmp_path: Path):

@@ -16,7 +16,9 @@ from tests.support.simulator import RunningSimulator, free_port
 PATIENCE_SECONDS = 90.0
 _PAUSE_SECONDS = 0.005
 _MEGABYTE = 1_000_000
-# The variable of the port that the image's health check asks, and the path, by target; the others have HTTP_PORT and /ready.
+# The variable of the port that is asked for health, and the path: as the image's health check does it; the others have
+# HTTP_PORT and /ready, and so has the macro engine's timer.
+_COMMON, WEBHOOK = ("HTTP_PORT", "/ready"), ("PORT", "/")
 _OWN_PORT = {"macro-engine": ("PORT", ""), "simulator": ("SIMULATOR_PORT", "/control/state")}
 
 
@@ -27,26 +29,31 @@ class Run(msgspec.Struct, kw_only=True):
     process: "subprocess.Popen[bytes]"
     environment: dict[str, str]
     log: Path
+    port: int
     ready_seconds: float
     ready_cpu_seconds: float
 
-    @property
-    def port(self) -> int:
-        """Where its health is asked."""
-        return int(self.environment[_OWN_PORT.get(self.image.target, ("HTTP_PORT", ""))[0]])
-
-    def memory_megabytes(self) -> float:
-        """Resident memory of the process and of its children, pages that they share counted once each (PSS)."""
+    def memory_megabytes(self) -> tuple[float, float]:
+        """Of the process and its children: PSS, where pages that are shared count once, and RSS, where they count for each."""
         parent = psutil.Process(self.process.pid)
-        return sum(one.memory_full_info().pss for one in [parent, *parent.children(recursive=True)]) / _MEGABYTE
+        found = [one.memory_full_info() for one in [parent, *parent.children(recursive=True)]]
+        return sum(one.pss for one in found) / _MEGABYTE, sum(one.rss for one in found) / _MEGABYTE
 
 
 @contextlib.contextmanager
-def running(image: Image, folder: Path, *, command: tuple[str, ...] = (), **environment: str) -> Iterator[Run]:
-    """From ready to SIGTERM. Raises AssertionError with its log where it does not get ready or does not end with 0."""
-    variable, path = _OWN_PORT.get(image.target, ("HTTP_PORT", "/ready"))
-    if command and variable == "PORT":
-        variable, path = "HTTP_PORT", "/ready"
+def running(
+    image: Image,
+    folder: Path,
+    *,
+    command: tuple[str, ...] = (),
+    asked: tuple[str, str] | None = None,
+    **environment: str,
+) -> Iterator[Run]:
+    """From ready to SIGTERM. Raises AssertionError with its log where it does not get ready or does not end with 0.
+
+    command: in place of the image's own; asked: the variable of the port and the path that then say whether it is ready.
+    """
+    variable, path = asked or (_COMMON if command else _OWN_PORT.get(image.target, _COMMON))
     environment = {"HTTP_HOST": "127.0.0.1", "HTTP_PORT": str(free_port()), **environment}
     environment.setdefault(variable, str(free_port()))
     log = folder / f"{image.target}.log"
@@ -67,6 +74,7 @@ def running(image: Image, folder: Path, *, command: tuple[str, ...] = (), **envi
             process=process,
             environment=environment,
             log=log,
+            port=int(environment[variable]),
             ready_seconds=ready,
             ready_cpu_seconds=cpu,
         )
