@@ -29,7 +29,7 @@ from research.history import History, history_of
 from research.portfolio import Account, Costs
 from research.recipe import Recipe
 from research.simulation import Simulation
-from research.sweep import candidate_of, run_trades
+from research.sweep import candidates_of
 from shared.deciding.active import active_strategy
 from shared.domain.timeframe import Timeframe
 
@@ -98,8 +98,7 @@ def ours(history: History) -> dict[str, float]:
     )
 
     def sweep() -> None:
-        for item, trades in run_trades(recipe, combinations(), short, FREE):
-            candidate_of(item, trades, Timeframe.M1, 359)
+        list(candidates_of(recipe, combinations(), short, FREE, 359))
 
     before = peak_rss_mb()
     swept = best_of(1, sweep)

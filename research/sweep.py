@@ -15,7 +15,6 @@ from research.portfolio import Account
 from research.recipe import Recipe
 from shared.domain.checks import require
 from shared.domain.errors import InvalidValueError
-from shared.domain.timeframe import Timeframe
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +65,12 @@ def run_trades(
         yield parameters, path.trades(recipe.active(parameters, probed=False))
 
 
-def candidate_of(parameters: dict[str, Any], trades: Trades, timeframe: Timeframe, first: int) -> Candidate:
-    """Measured from the first candle with a whole window on."""
-    return Candidate(parameters=parameters, measures=measured_trades(trades, timeframe, first))
+def candidates_of(
+    recipe: Recipe, grid: Sequence[dict[str, Any]], history: History, account: Account, first: int
+) -> Iterator[Candidate]:
+    """Each set measured from candle `first` on, the first with a whole window; no set's trades are kept."""
+    for parameters, trades in run_trades(recipe, grid, history, account):
+        yield Candidate(parameters=parameters, measures=measured_trades(trades, recipe.timeframe, first))
 
 
 def best_first(candidates: Sequence[Candidate], trades_min: int) -> list[Candidate]:

@@ -86,13 +86,18 @@ def sweep(
     seed: Seed = 1,
     trades_min: TradesMin = 20,
     top: Annotated[int, typer.Option(help="So many on the screen.")] = 10,
+    scheduler: Annotated[
+        str, typer.Option(help="A running Dask scheduler, tcp://host:8786; without it this machine.")
+    ] = "",
     config: ConfigFile = CONFIG,
 ) -> None:
     """Many parameter sets over the same candles: a table, a heat map, the best few. In sample: see walk-forward."""
     request = _request(**_given(locals()))
     from cli.research.searching import Search, run_sweep
 
-    run_sweep(request, Search(axes=tuple(grid or ()), random=random, seed=seed, top=top, trades_min=trades_min))
+    axes = tuple(grid or ())
+    search = Search(axes=axes, random=random, seed=seed, top=top, trades_min=trades_min, scheduler=scheduler)
+    run_sweep(request, search)
 
 
 def walk_forward(

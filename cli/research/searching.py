@@ -2,9 +2,9 @@
 
 import csv
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from rich.console import Console
@@ -14,16 +14,18 @@ from cli.folders import make_folder
 from cli.research.backtest import BacktestRequest, chosen, load, recipe_of
 from cli.research.sources import utc_text
 from research.fast.path import FastPath
-from research.fast.trades import Trades
 from research.heat_map import heat_map_html
 from research.history import History, history_of
 from research.measures import Measures
+from research.recipe import Recipe
 from research.significance import significance
-from research.sweep import Candidate, best_first, buildable, candidate_of, grid_of, run_trades, some_of
+from research.sweep import Candidate, best_first, buildable, candidates_of, grid_of, run_trades, some_of
 from research.walk_forward import Plan, Walked, walk_forward
 from shared.domain.errors import PermanentError
 
 _COLUMNS = ("trades", "sharpe", "return_pct", "max_drawdown_pct", "hit_rate_pct", "exposure_pct")
+CONNECT_SECONDS = 20.0  # to a scheduler, and until it has a worker
+_Item = TypeVar("_Item")
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,18 +36,29 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     top: int = 10
     trades_min: int = 20
+    scheduler: str = ""  # a Dask scheduler's address; empty: this process
+
+
+class _Task(NamedTuple):
+    """What is searched. first: the first candle that any set decides on."""
+
+    recipe: Recipe
+    grid: list[dict[str, Any]]
+    history: History
+    first: int
 
 
 def run_sweep(request: BacktestRequest, search: Search) -> list[Candidate]:
     """Every set over the whole history: sweep.csv, heat_map.html, the best on the screen."""
-    runs, history, first = _runs(request, search)
-    timeframe = chosen(request).timeframe
-    found = best_first([candidate_of(*run, timeframe, first) for run in runs], search.trades_min)
+    task = _task_of(request, search)
+    found = best_first(list(_shown(_candidates(request, search, task), len(task.grid))), search.trades_min)
+    for one in found[: search.top]:
+        task.recipe.active(one.parameters)  # what is recommended was probed for a look ahead itself
     make_folder(request.out)
     names = list(found[0].parameters)
     _write_csv(request.out / "sweep.csv", found, names)
     across, down = (names * 2)[:2] if len(names) < 2 else names[:2]  # noqa: PLR2004 - a map has two sides
-    title = f"{request.strategy} {timeframe} on {history.exchange} {history.symbol}"
+    title = f"{request.strategy} {task.recipe.timeframe} on {task.history.exchange} {task.history.symbol}"
     (request.out / "heat_map.html").write_text(heat_map_html(title, found, across, down), encoding="utf-8")
     _show(found[: search.top], f"{len(found)} sets, in sample; the best of many tries looks good by chance alone")
     print(f"written to {request.out}")
@@ -54,11 +67,12 @@ def run_sweep(request: BacktestRequest, search: Search) -> list[Candidate]:
 
 def run_walk_forward(request: BacktestRequest, search: Search, plan: Plan) -> Walked:
     """Out of sample only: walk_forward.json, the folds on the screen."""
-    runs, history, first = _runs(request, search)
-    timeframe = chosen(request).timeframe
-    own = history.series[timeframe]
-    kept = list(runs)
-    walked = walk_forward(kept, timeframe, plan, first)
+    task = _task_of(request, search)
+    timeframe = task.recipe.timeframe
+    own = task.history.series[timeframe]
+    runs = run_trades(task.recipe, task.grid, task.history, request.account)
+    kept = list(_shown(runs, len(task.grid)))
+    walked = walk_forward(kept, timeframe, plan, task.first)
     make_folder(request.out)
     told = {
         "sets": len(kept),
@@ -84,16 +98,15 @@ def run_walk_forward(request: BacktestRequest, search: Search, plan: Plan) -> Wa
 def run_significance(request: BacktestRequest, search: Search) -> str:
     """One rule, or the best of a grid with what trying many costs; one line."""
     if search.axes:
-        runs, history, first = _runs(request, search)
-        timeframe = chosen(request).timeframe
-        found = best_first([candidate_of(*run, timeframe, first) for run in runs], search.trades_min)
-        best, tried = found[0].parameters, len(found)
-        trades = FastPath(history, request.account).trades(recipe_of(request).active(best))
+        task = _task_of(request, search)
+        found = best_first(list(_shown(_candidates(request, search, task), len(task.grid))), search.trades_min)
+        best, tried, first = found[0].parameters, len(found), task.first
+        trades = FastPath(task.history, request.account).trades(task.recipe.active(best))
         print(f"the best of {tried}: " + " ".join(f"{name}={value}" for name, value in best.items()))
     else:
         active = chosen(request)
         history = history_of(load(request).candles, active.strategy.needs)
-        trades, timeframe, tried = FastPath(history, request.account).trades(active), active.timeframe, 1
+        trades, tried = FastPath(history, request.account).trades(active), 1
         first = active.strategy.needs[0].length - 1
     if not len(trades):
         raise PermanentError(f"{request.strategy} made no trade on these candles: nothing to compare")
@@ -102,8 +115,7 @@ def run_significance(request: BacktestRequest, search: Search) -> str:
     return text
 
 
-def _runs(request: BacktestRequest, search: Search) -> tuple[Iterable[tuple[dict[str, Any], Trades]], History, int]:
-    """Each set's trades, made as they are asked for; the history; the first candle that any of them decides on."""
+def _task_of(request: BacktestRequest, search: Search) -> _Task:
     recipe = recipe_of(request)
     grid, refused = buildable(recipe, grid_of(_axes(search.axes)))
     if refused:
@@ -111,14 +123,34 @@ def _runs(request: BacktestRequest, search: Search) -> tuple[Iterable[tuple[dict
     if search.random:
         grid = some_of(grid, search.random, search.seed)
     source = load(request)
-    needs = [need for parameters in grid for need in recipe.active(parameters).strategy.needs]
+    needs = {need for parameters in grid for need in recipe.active(parameters, probed=False).strategy.needs}
     history = history_of(source.candles, needs)
     if source.holes:
         print(f"absent: {source.gaps_text}", file=sys.stderr)
-    runs = run_trades(recipe, grid, history, request.account)
+    return _Task(recipe, grid, history, max(need.length for need in needs) - 1)
+
+
+def _candidates(request: BacktestRequest, search: Search, task: _Task) -> Iterator[Candidate]:
+    """On this machine, or where a Dask scheduler is named there: the same."""
+    if not search.scheduler:
+        return candidates_of(task.recipe, task.grid, task.history, request.account, task.first)
+    from research.cluster import candidates_on
+
+    return candidates_on(
+        search.scheduler,
+        task.recipe,
+        task.grid,
+        task.history,
+        request.account,
+        task.first,
+        connect_seconds=CONNECT_SECONDS,
+    )
+
+
+def _shown(items: Iterator[_Item], count: int) -> Iterator[_Item]:
+    """The same, with a bar where somebody looks."""
     console = Console(stderr=True)
-    shown = track(runs, total=len(grid), description="sets", console=console, disable=not sys.stderr.isatty())
-    return shown, history, max(need.length for need in needs) - 1
+    yield from track(items, total=count, description="sets", console=console, disable=not sys.stderr.isatty())
 
 
 def _axes(texts: Sequence[str]) -> dict[str, list[Any]]:
