@@ -10,14 +10,17 @@ from pathlib import Path
 
 import msgspec
 
+from services.notifier.configured import followed
 from services.notifier.core.chats import ChatState, Digest
 from shared.domain.bias import Direction, MacroBias
+from shared.domain.decisions import Sizing
 from shared.domain.events import AlertRaised, MacroBiasUpdated, Severity, SignalClosed, SignalOpened, SystemEvent
 from shared.domain.timeframe import Timeframe
+from shared.runtime.config import TrackerConfig
 from shared.store.candles import CandleStore
 from shared.store.decisions import DecisionStore
 from shared.strategies.windows import window_digest
-from tests.support.notifier import ADMIN, CHAT, LIMITS, NotifierBench, a_profile, notifier_bench
+from tests.support.notifier import ADMIN, CHAT, CONFIG, LIMITS, NotifierBench, a_profile, notifier_bench
 from tests.support.signals import EXCHANGE, FIRST_OPEN_MS, a_decision, a_signal, closed, some_candles
 from tests.support.telegram.picture import Bubble, bubbles_of, chat_svg
 from tests.support.telegram_server import TelegramServer
@@ -29,6 +32,14 @@ async def a_story(bench: NotifierBench, minutes: int = 23) -> tuple[SignalOpened
     """A signal whose take profit was reached, with the candles on the way there."""
     window = await CandleStore(bench.store).save(some_candles(), fence=None)
     signal = a_signal(entry_price=window[-1].close, window_digest=window_digest(window))
+    size = Sizing(
+        equity=10_000,
+        fraction=0.714286,
+        notional=7_142.86,
+        quantity=round(7_142.86 / signal.entry_price, 4),
+        risk_pct=0.5,
+    )
+    signal = msgspec.structs.replace(signal, sizing=size)
     ended = closed(signal, minutes=minutes)
     assert ended.exit is not None
     step = (ended.exit.price / signal.entry_price) ** (1 / (minutes - 1))
@@ -75,12 +86,18 @@ async def everything_else(folder: Path, out: Path) -> None:
     digest = Digest(more_than=5, window_ms=200)
     with TelegramServer(chats=(CHAT,)) as server:
         profile = a_profile(digest=digest)
-        async with notifier_bench(server, folder / "else.db", chats=(profile,), limits=limits) as bench:
+        async with notifier_bench(
+            server,
+            folder / "else.db",
+            chats=(profile,),
+            limits=limits,
+            announce=followed(TrackerConfig.model_validate(CONFIG)),
+        ) as bench:
             async with bench.running(buttons=True) as notifier:
                 await notifier.handle(
                     [an_alert("ppo_signal_up", 0.1234), an_alert("vwap_up", 60_812.5), an_alert("mmh_buy", -0.41)]
                 )
-                await server.wait_until_async(lambda state: state.messages_of(CHAT))
+                await server.wait_until_async(lambda state: len(state.messages_of(CHAT)) == 2)
                 await asyncio.sleep(0.4)
                 for bias in biases():
                     await notifier.handle([MacroBiasUpdated(bias=bias)])
@@ -97,7 +114,7 @@ async def everything_else(folder: Path, out: Path) -> None:
                 await server.wait_until_async(lambda state: any("🗞" in one.text for one in state.messages_of(CHAT)))
             write(out / "telegram_events.svg", bubbles_of(server.messages(CHAT), server.photo_bytes))
     with TelegramServer(chats=(CHAT,)) as server:
-        async with notifier_bench(server, folder / "commands.db") as bench, bench.running(buttons=True):
+        async with notifier_bench(server, folder / "commands.db") as bench, with_a_model(bench).running(buttons=True):
             for text in ("/start", "/status", "/mute BTCUSDT 4", "/quiet 22:00-07:00"):
                 count = len(server.messages(CHAT))
                 server.send_text(CHAT, text, ADMIN)
@@ -109,6 +126,13 @@ async def everything_else(folder: Path, out: Path) -> None:
             await bench.notifier.handle([SignalOpened(signal=a_signal("ETHUSDT", entry_price=3_412.5))])
             await server.wait_until_async(lambda state: len(state.messages_of(CHAT)) > count)
             write(out / "telegram_vietnamese.svg", bubbles_of(server.messages(CHAT), server.photo_bytes)[-1:])
+
+
+def with_a_model(bench: NotifierBench) -> NotifierBench:
+    """One strategy that passes the adaptive memory, for /status."""
+    model = {"name": "trend_4h", "kind": "continuation", "timeframe": "4h"}
+    bench.config = TrackerConfig.model_validate({**CONFIG, "strategies": [model]})
+    return bench
 
 
 MANY = (("SOL", 182.4), ("XRP", 2.31), ("ADA", 0.87), ("LINK", 21.4), ("SUI", 3.9), ("DOGE", 0.214), ("SEI", 0.31))
@@ -177,6 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     out = parser.parse_args().folder
+    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(living_message(Path(folder), out))
         asyncio.run(everything_else(Path(folder), out))

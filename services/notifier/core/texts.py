@@ -66,7 +66,7 @@ def exit_notice(voice: Voice, signal: Signal, *, repeats: int = 0) -> str:
         symbol=clipped(signal.symbol, NAME_MAX),
         price=price_text(end.price, signal.price_decimals),
         pnl=signed_percent(end.pnl_pct),
-        gain=_gain(words, signal),
+        gain=_gain(words.gain_short, signal),
         reason=_capital(words.exit_reason[end.reason.value]),
         lasted=words.duration.format(duration=duration_text(end.closed_at_ms - signal.opened_at_ms)),
     )
@@ -200,17 +200,17 @@ def _exit_head(voice: Voice, signal: Signal, end: SignalExit) -> str:
     lasted = words.duration.format(duration=duration_text(end.closed_at_ms - signal.opened_at_ms))
     how = "" if end.resolution is Resolution.CANDLE else f"\n<i>{words.resolution[end.resolution.value]}</i>"
     price = words.exit.format(price=price_text(end.price, signal.price_decimals))
-    result = words.result.format(pnl=signed_percent(end.pnl_pct), gain=_gain(words, signal))
+    result = words.result.format(pnl=signed_percent(end.pnl_pct), gain=_gain(words.gain, signal))
     told = f"{reason} {lasted} · {voice.time(end.closed_at_ms)}{how}"
     return f"{title}\n\n{price}\n{result}\n{told}"
 
 
-def _gain(words: Words, signal: Signal) -> str:
+def _gain(template: str, signal: Signal) -> str:
     """Behind the percentage, where the strategy said how large; the percentage knows of no fees either."""
     gain = gain_of(signal)
     if gain is None or signal.sizing is None:
         return ""
-    return words.gain.format(gain=signed_money(gain), quantity=f"{signal.sizing.quantity:.8g}")
+    return template.format(gain=signed_money(gain), quantity=f"{signal.sizing.quantity:.8g}")
 
 
 def _levels(words: Words, signal: Signal) -> str:

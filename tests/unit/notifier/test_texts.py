@@ -120,7 +120,7 @@ def test_an_exit_of_a_sized_signal_says_the_result_in_money_and_that_fees_are_no
     said = f"· {gain} in quote currency on {quantity:g}, before fees"
     assert said in plain_text(signal_text(ENGLISH, signal))
     assert said in plain_text(signal_caption(ENGLISH, signal))
-    assert said in plain_text(exit_notice(ENGLISH, signal))
+    assert f"% · {gain}\n" in plain_text(exit_notice(ENGLISH, signal))
     assert "quote currency" not in signal_text(ENGLISH, closed(a_signal())), "its strategy gave no size"
     assert "chưa trừ phí" in signal_text(Voice(words=LANGUAGES["vi"]), signal)
 

@@ -23,6 +23,7 @@ WORDS: Final = Words(
     outcome={"won": "won", "lost": "lost"},
     result="PnL: <b>{pnl} %</b>{gain}",
     gain=" · <b>{gain}</b> in quote currency on {quantity}, before fees",
+    gain_short=" · <b>{gain}</b>",
     exit_reason={
         "tp": "take profit reached",
         "sl": "stop loss reached",

@@ -23,6 +23,7 @@ WORDS: Final = Words(
     outcome={"won": "THẮNG", "lost": "THUA"},
     result="Lãi/lỗ: <b>{pnl} %</b>{gain}",
     gain=" · <b>{gain}</b> theo đồng định giá với khối lượng {quantity}, chưa trừ phí",
+    gain_short=" · <b>{gain}</b>",
     exit_reason={
         "tp": "đã chạm chốt lời",
         "sl": "đã chạm cắt lỗ",

@@ -30,6 +30,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     outcome: dict[str, str]
     result: str
     gain: str
+    gain_short: str
     exit_reason: dict[str, str]
     resolution: dict[str, str]
     duration: str
