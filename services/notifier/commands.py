@@ -172,7 +172,7 @@ class Commands:
     def _market(self, arguments: tuple[str, ...], asked: Asked, *, most: int) -> tuple[str, str, Timeframe, int | None]:
         """SYMBOL [TIMEFRAME [TIME]]: without a timeframe the first strategy's."""
         if not 1 <= len(arguments) <= most:
-            raise MalformedError(" ".join(arguments) or "–")  # noqa: RUF001 - a dash that stands for nothing
+            raise _malformed(arguments)
         exchange, symbol = rules.market_of(arguments[0], self._looking.markets)
         timeframe = self._looking.usual_timeframe
         if len(arguments) > 1:
@@ -184,7 +184,7 @@ class Commands:
 
     async def _mute(self, asked: Asked, arguments: tuple[str, ...]) -> str:
         if not 1 <= len(arguments) <= 2:  # noqa: PLR2004 - SYMBOL [HOURS]
-            raise MalformedError(" ".join(arguments) or "–")  # noqa: RUF001 - a dash that stands for nothing
+            raise _malformed(arguments)
         _, symbol = rules.market_of(arguments[0], self._looking.markets)
         hours = rules.hours_of(arguments[1]) if len(arguments) > 1 else rules.MUTE_HOURS
         return await self.mute(asked, symbol, hours)
@@ -203,7 +203,7 @@ class Commands:
 
     async def _unmute(self, asked: Asked, arguments: tuple[str, ...]) -> str:
         if len(arguments) != 1:
-            raise MalformedError(" ".join(arguments) or "–")  # noqa: RUF001 - a dash that stands for nothing
+            raise _malformed(arguments)
         _, symbol = rules.market_of(arguments[0], self._looking.markets)
 
         def change(state: ChatState) -> ChatState:
@@ -251,3 +251,7 @@ class Commands:
         await self._people.change(
             asked, command, EVERYWHERE, lambda state: msgspec.structs.replace(state, paused=paused)
         )
+
+
+def _malformed(arguments: tuple[str, ...]) -> MalformedError:
+    return MalformedError(" ".join(arguments) or "–")  # noqa: RUF001 - a dash that stands for nothing

@@ -6,12 +6,21 @@ import msgspec
 
 from services.notifier.chats import Chats
 from services.notifier.core.living_message import stage_of
+from services.notifier.core.outbox import Group
 from services.notifier.state import TABLE
-from shared.domain.outbox import MessageRecord
+from shared.domain.outbox import MessageRecord, OutboxRow
 from shared.store.messages import MessageStore
 from shared.store.port import Store, Write, key_of, prefix_range
 
 _PREFIX: Final = "picture"
+_BIAS_PREFIX: Final = "macro-picture"
+
+
+class _OwedBias(msgspec.Struct, frozen=True):
+    """What the message told, since no record keeps it. at_ms: wall clock."""
+
+    at_ms: int
+    rows: tuple[OutboxRow, ...]
 
 
 class OwedPictures:
@@ -38,6 +47,32 @@ class OwedPictures:
     async def paid(self, chat: str, signal_id: str) -> None:
         """The message shows its picture, or never will."""
         await self._store.delete(TABLE, [key_of(_PREFIX, chat, signal_id)])
+
+    def mark_bias(self, group: Group, message_id: int, now_ms: int) -> list[Write]:
+        """The same for a message that tells the bias: the mark keeps what it told."""
+        if not self._kept_ms or not self._chats.profile(group.chat).pictures:
+            return []
+        value = msgspec.msgpack.encode(_OwedBias(now_ms, group.rows))
+        return [Write(table=TABLE, key=key_of(_BIAS_PREFIX, group.chat, message_id), value=value)]
+
+    async def paid_bias(self, chat: str, message_id: int) -> None:
+        """The message shows its picture, or never will."""
+        await self._store.delete(TABLE, [key_of(_BIAS_PREFIX, chat, message_id)])
+
+    async def due_biases(self, now_ms: int) -> list[tuple[Group, int]]:
+        """What the messages told that owe a picture of the bias, and their ids; marks that are old are removed."""
+        found, old = list[tuple[Group, int]](), list[str]()
+        for chat in self._chats.names:
+            for row in await self._store.scan(TABLE, *prefix_range(_BIAS_PREFIX, chat)):
+                owed = msgspec.msgpack.decode(row.value, type=_OwedBias)
+                if now_ms - owed.at_ms > self._kept_ms:
+                    old.append(row.key)
+                else:
+                    group = Group(chat=chat, subject=owed.rows[0].subject, rows=owed.rows)
+                    found.append((group, int(row.key.rpartition("#")[2])))
+        if old:
+            await self._store.delete(TABLE, old)
+        return found
 
     async def due(self, now_ms: int) -> list[MessageRecord]:
         """Messages of the chats served that owe a picture, newest first; marks that are old or paid are removed."""

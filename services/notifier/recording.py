@@ -57,6 +57,8 @@ class Recorder:
             writes.insert(0, message_write(record, expected_revision=sent.stored.revision, fence=fence))
             if self._owed is not None and owes_new_picture(sent.stored.record, record):
                 writes = [*self._owed.mark(record, self._means.clock.wall_ms()), *writes]
+        elif self._owed is not None and self._shows_bias(sent.group):
+            writes = [*self._owed.mark_bias(sent.group, sent.message_id, self._means.clock.wall_ms()), *writes]
         outcomes = await self._write_patiently(writes)
         if any(outcome is not Outcome.WRITTEN for outcome in outcomes):
             self._means.log.warning("recorded_by_another_sender", chat=sent.group.chat, subject=sent.group.subject)
@@ -68,8 +70,12 @@ class Recorder:
         self._time(rows)
         if record is not None and sent.step is not None:
             await self._after_sending(record, sent)
-        elif self._hooks.show_bias is not None and not sent.group.is_digest and _tells_bias(sent.group):
+        elif self._hooks.show_bias is not None and self._shows_bias(sent.group):
             await self._hooks.show_bias(sent.group, sent.message_id)
+
+    def _shows_bias(self, group: Group) -> bool:
+        told = isinstance(group.rows[-1].event, MacroBiasUpdated)
+        return self._hooks.show_bias is not None and not group.is_digest and told
 
     def _message(self, sent: Sent) -> MessageRecord | None:
         if sent.step is None or sent.step.kind is Kind.NOTHING:
@@ -145,10 +151,6 @@ class Recorder:
             self.counters["sent"] += 1
         if any(row.is_final for row in rows):
             self.counters["repeats"] += max(row.repeats for row in rows)
-
-
-def _tells_bias(group: Group) -> bool:
-    return isinstance(group.rows[-1].event, MacroBiasUpdated)
 
 
 def _outcomes(sent: Sent) -> list[OutboxRow]:

@@ -156,6 +156,10 @@ class Sender:
             for record in due:
                 self._means.log.info("picture_owed", chat=record.chat, signal_id=record.signal.signal_id)
                 await self._hooks.show_signal(record.chat, record.signal, record.message_id)
+            if self._hooks.show_bias is not None:
+                for group, message_id in await self._owed.due_biases(self._means.clock.wall_ms()):
+                    self._means.log.info("picture_owed", chat=group.chat, message_id=message_id)
+                    await self._hooks.show_bias(group, message_id)
 
     def _start_pictures(self) -> None:
         if self._lease is not None:

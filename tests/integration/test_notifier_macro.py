@@ -18,6 +18,7 @@ from shared.domain.events import MacroBiasUpdated
 from shared.domain.outbox import OutboxState
 from shared.store.bias import PUBLISHED_TABLE, BiasStore
 from shared.store.outbox import OutboxStore
+from shared.store.port import prefix_range
 from tests.support.notifier import CHAT, a_profile, notifier_bench
 from tests.support.telegram_server import TelegramServer
 
@@ -70,6 +71,30 @@ async def test_a_strong_bias_is_one_message_which_the_chart_joins(server: Telegr
     assert "up 100/100, strong" in message.text
     assert "regime.score: 0.35" in message.text
     assert len(server.shown_texts(CHAT)) == 1
+
+
+async def test_a_chart_of_the_bias_that_a_kill_prevented_joins_after_the_restart_and_once(
+    server: TelegramServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    strong = a_bias(6, confidence=100.0)
+    async with notifier_bench(server, tmp_path / "t.db", chats=(a_profile(pictures=True),)) as bench:
+        await BiasStore(bench.store, PUBLISHED_TABLE).save(
+            [*(a_bias(number) for number in range(6)), strong], fence=None
+        )
+        with monkeypatch.context() as killing:
+            killing.setattr(bench.notifier._sender, "offer_picture", lambda _: None)
+            await bench.notifier.handle([MacroBiasUpdated(bias=strong)])
+            await bench.notifier.drain()
+        for _ in range(2):
+            bench.restart()
+            async with bench.running():
+                await server.wait_until_async(lambda state: state.messages_of(CHAT)[0].photo, timeout_s=30)
+        marks = await bench.store.scan("notifier-state", *prefix_range("macro-picture"))
+
+    [message] = server.messages(CHAT)
+    assert [version.method for version in message.history] == ["sendMessage", "editMessageMedia"]
+    assert "up 100/100, strong" in message.text
+    assert marks == []
 
 
 async def test_a_regime_that_turns_for_every_pair_is_one_message_with_a_line_for_each(
