@@ -1,5 +1,6 @@
 """The macro bias at Telegram: one message for what changed together, with a small chart of the strongest pair."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,8 +88,10 @@ async def test_a_chart_of_the_bias_that_a_kill_prevented_joins_after_the_restart
             await bench.notifier.drain()
         for _ in range(2):
             bench.restart()
-            async with bench.running():
+            async with bench.running() as notifier:
                 await server.wait_until_async(lambda state: state.messages_of(CHAT)[0].photo, timeout_s=30)
+                while not notifier.status()["sending"]:
+                    await asyncio.sleep(0.02)
         marks = await bench.store.scan("notifier-state", *prefix_range("macro-picture"))
 
     [message] = server.messages(CHAT)
