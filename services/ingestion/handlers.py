@@ -77,6 +77,7 @@ class Ingestion:
         self._steady_ms = steady_ms
         self._log = log
         self._venue_clock = VenueClock(options.limits.time)
+        self._seen_ms = 0  # the latest venue time of all connections
         self._ready: FeedReady | None = None
         self._session: StreamSession | None = None
         self._overflowed = False
@@ -235,6 +236,7 @@ class Ingestion:
         self._time_refusals = 0
         if self._session is None and self._ready is not None and not self._overflowed:
             self._begin_session()
+        self._seen_ms = max(self._seen_ms, venue_time_ms)
         if self._session is not None:
             self.watermark_ms = max(self.watermark_ms, self._session.watermark_ms)
         return True
@@ -242,6 +244,7 @@ class Ingestion:
     def _restart_clock(self) -> None:
         self._log.warning("clock_restarted", latest_ms=self._venue_clock.latest_ms)
         self.end_session()
+        self._seen_ms = 0
         self._venue_clock = VenueClock(self._options.limits.time)
         self._skew.forget()
         self._time_refusals = 0
@@ -256,6 +259,9 @@ class Ingestion:
         if self._ready is None or self._venue_clock.latest_ms is None:
             return
         self.sessions += 1
+        latest_ms = self._venue_clock.latest_ms
+        # One connection's time far ahead of the next one's was wrong, or this one is: then it says nothing.
+        seen_ms = self._seen_ms if self._seen_ms - latest_ms <= self._options.limits.time.behind_max_ms else 0
         started_at_ms = self._clock.market_ms()
         session = StreamSession(
             exchange=self._options.exchange,
@@ -265,6 +271,7 @@ class Ingestion:
             clock=self._venue_clock,
             limits=self._options.limits,
             now_ms=self._steady_ms(),
+            seen_ms=seen_ms,
         )
         self._session = session
         self._ids = IdWatch()

@@ -21,7 +21,8 @@ class StreamSession:
     """Begins at the first venue time seen after every subscription was acknowledged.
 
     A trade matched after the acknowledgements is delivered. The venue time seen next may be up to lateness_ms old, so
-    the session vouches from that time plus lateness_ms on, and up to the watermark.
+    the session vouches from that time plus lateness_ms on, and up to the watermark. seen_ms: the latest venue time of
+    earlier connections, which this one cannot precede, however late its first frame comes.
     Trades before that are carried without a promise, but for the first group of equal (time, sequence) of a symbol: the
     subscription may have cut it, and its places would be wrong (the refill brings it whole).
     """
@@ -36,6 +37,7 @@ class StreamSession:
         clock: VenueClock,
         limits: SessionLimits,
         now_ms: float,
+        seen_ms: int = 0,
     ) -> None:
         if clock.latest_ms is None:
             raise ValueError(f"a session begins at a venue time, none was seen yet (session {session})")
@@ -46,7 +48,7 @@ class StreamSession:
             session=session,
             started_at_ms=started_at_ms,
             source=TradeSource.STREAM,
-            covers_from_ms=clock.latest_ms + limits.time.lateness_ms,
+            covers_from_ms=max(clock.latest_ms, seen_ms) + limits.time.lateness_ms,
         )
         self._window = Window(self._identity, instruments)
         self._symbols = frozenset(instruments)

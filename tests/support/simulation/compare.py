@@ -85,10 +85,6 @@ def _recorded_as_different(history: History, reference: History, key: tuple[str,
 
 
 def _times_of_difference(history: History, reference: History, symbol: str) -> Iterable[int]:
-    if symbol in history.late_history:
-        # The engine's window began with the symbol's own candles and is not read again when older ones come: it decides
-        # later, when the window has filled. Nothing wrong is decided meanwhile.
-        yield START_MS - 10**9
     good = {CandleQuality.COMPLETE, CandleQuality.REPAIRED}
     for (of, timeframe, open_time_ms), expected in reference.candles.items():
         if of != symbol or timeframe is not Timeframe.M1:

@@ -63,7 +63,7 @@ class SimulatedVenue:
     def __init__(self, market: Market, *, clock_every_ms: int, chance: random.Random) -> None:
         self.market = market
         self.faults = VenueFaults()
-        self.sockets: set[Socket] = set()
+        self.sockets: dict[Socket, None] = {}  # in the order of their connections
         self.counters: dict[str, int] = {}
         self._clock_every_ms = clock_every_ms
         self._chance = chance
@@ -84,16 +84,16 @@ class SimulatedVenue:
             raise OSError("connection refused")
         socket = Socket()
         socket.half_open = asyncio.get_running_loop().time() < self.faults.mute_until
-        self.sockets.add(socket)
+        self.sockets[socket] = None
         try:
             yield socket
         finally:
-            self.sockets.discard(socket)
+            self.sockets.pop(socket, None)
 
     def cut(self) -> None:
         """Every connection breaks."""
         for socket in list(self.sockets):
-            self.sockets.discard(socket)
+            self.sockets.pop(socket, None)
             socket.queue.put_nowait(None)
 
     def mute(self) -> None:
@@ -131,7 +131,9 @@ class SimulatedVenue:
         if faults.delay:
             faults.delay -= 1
             self.count("delayed")
-            asyncio.get_running_loop().call_later(self._chance.uniform(1, 75), self._send, stream, data)
+            # Late on the connections that are there; one made later begins with what happens then.
+            late = self._chance.uniform(1, 75)
+            asyncio.get_running_loop().call_later(late, self._send, stream, data, frozenset(self.sockets))
             return
         if faults.reorder and self._held is None:
             faults.reorder -= 1
@@ -147,9 +149,9 @@ class SimulatedVenue:
             self.count("duplicated")
             self._send(stream, data)
 
-    def _send(self, stream: str, data: bytes) -> None:
+    def _send(self, stream: str, data: bytes, to: frozenset[Socket] | None = None) -> None:
         for socket in self.sockets:
-            if stream in socket.streams and not socket.half_open:
+            if (to is None or socket in to) and stream in socket.streams and not socket.half_open:
                 socket.queue.put_nowait(data)
 
 

@@ -52,7 +52,7 @@ _TOPOLOGY = load_topology()
 
 
 class History(NamedTuple):
-    """What is left when it is over. late_history: symbols whose klines of before came after their first own candle."""
+    """What is left when it is over."""
 
     candles: dict[tuple[str, Timeframe, int], Candle]
     decisions: dict[tuple[str, int], Decision]
@@ -61,7 +61,6 @@ class History(NamedTuple):
     system_events: list[SystemEvent]
     counters: dict[str, int]
     awaits: dict[str, int]
-    late_history: frozenset[str]
 
 
 class MemoryCache:
@@ -334,16 +333,8 @@ class World:
         for trouble in (self.bus_trouble, self.store_trouble):
             counters |= {f"{trouble.name}: {what}": number for what, number in trouble.counters.items()}
         awaits = {process.name: process.awaits for process in self._lives}
-        late = frozenset(symbol for symbol in SYMBOLS if self._history_came_late(symbol))
         told = _system_events(events)
-        return History(candles, decisions, signals, self.messenger.messages, told, counters, awaits, late)
-
-    def _history_came_late(self, symbol: str) -> bool:
-        rows = self.inner_store._tables["market-data-1m"].versions
-        written = {int(key.rpartition("#")[2]): kept[0][3] for key, kept in rows.items() if f"#{symbol}#" in key}
-        own = [at_ms for open_ms, at_ms in written.items() if open_ms >= START_MS - 2 * MINUTE_MS]
-        before = [at_ms for open_ms, at_ms in written.items() if open_ms < START_MS - 2 * MINUTE_MS]
-        return max(before, default=0) > min(own, default=10**15)
+        return History(candles, decisions, signals, self.messenger.messages, told, counters, awaits)
 
     @staticmethod
     async def _no_decision(signal: Signal) -> None:

@@ -172,6 +172,29 @@ def test_a_cut_sends_the_open_window_and_the_next_connection_is_a_new_session(wo
     assert (batch.sequence, batch.covers_from_ms) == (0, NOW_MS + 10_000)
 
 
+def test_a_session_never_vouches_for_the_time_of_an_earlier_connection(world: World):
+    world.connect()
+    world.clock(NOW_MS + 30_000)
+    world.ingestion.handle(FeedLost(reason="reset", retry_seconds=0.1))
+    world.after(0)
+    world.connect()
+    world.trade(NOW_MS + 4_000)  # a frame that was under way for long, and the first of the new connection
+    world.clock(NOW_MS + 40_000)
+    [batch] = world.after(1_000)
+    assert batch.covers_from_ms == NOW_MS + 31_000
+
+
+def test_a_time_that_was_wrong_on_an_earlier_connection_holds_no_later_one_back(world: World):
+    world.connect()
+    world.clock(NOW_MS + 10_000_000)
+    world.ingestion.handle(FeedLost(reason="reset", retry_seconds=0.1))
+    world.after(0)
+    world.connect()
+    world.clock(NOW_MS + 9_000)
+    [batch] = world.after(1_000)
+    assert batch.covers_from_ms == NOW_MS + 10_000
+
+
 def test_a_frame_that_may_have_held_trades_ends_the_promise_but_not_the_stream(world: World):
     world.connect()
     world.clock(NOW_MS + 2_000)
