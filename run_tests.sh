@@ -52,4 +52,4 @@ step "tests of processes"
 timed=tests/integration/test_services_on_emulators.py
 "$bin/python" -m pytest -n 2 --dist loadfile tests/integration --ignore "$timed"
 step "tests of the platform"
-"$bin/python" -m pytest "$timed" tests/end_to_end
+"$bin/python" -m pytest "$timed" tests/end_to_end tests/chaos --seeds 1  # ten and three of them: pytest tests/chaos

@@ -115,7 +115,7 @@ class Simulation:
             for connection in self.hub.connections:
                 connection.silent = True
         elif order.fault == "rest_down":
-            self.rest_down_until_ms = max(self.rest_down_until_ms, until_ms)
+            self.rest_down_until_ms = max(self.rest_down_until_ms, until_ms) if order.seconds else 0.0
             done = 1
         elif order.fault == "duplicate":
             self._duplicates_pending[order.symbol] += order.count

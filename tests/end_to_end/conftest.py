@@ -45,10 +45,17 @@ class Run:
 def adapters(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, ServerProcess]]:
-    """Which adapters every process of the test uses: chosen by the environment, as in production. The emulators by name."""
+    """Which adapters every process of the test uses."""
+    with chosen_adapters(request.param, tmp_path, monkeypatch) as servers:
+        yield servers
+
+
+@contextlib.contextmanager
+def chosen_adapters(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ServerProcess]]:
+    """Chosen by the environment, as in production. The emulators by name."""
     with contextlib.ExitStack() as brokers:
         variables, servers = mode_adapters("demo"), {}
-        if request.param == "emulators":
+        if kind == "emulators":
             name = f"e2e-{uuid.uuid4().hex[:12]}"
             redis_dir = tmp_path / "redis"
             redis_dir.mkdir()
@@ -67,7 +74,7 @@ def adapters(
             }
         for variable, value in variables.items():
             monkeypatch.setenv(variable, value)
-        if request.param == "emulators":
+        if kind == "emulators":
             assert asyncio.run(create_all(ServiceSettings()))
         yield servers
 
