@@ -89,7 +89,19 @@ def steps() -> list[dict[str, Any]]:
 def test_the_build_moves_nothing_before_tests_scan_and_smoke():
     order = [step["id"] for step in steps()]
 
-    assert order == ["prepare", "lint", "tests", "build", "scan", "push", "deploy", "smoke", "traffic"]
+    assert order == [
+        "prepare",
+        "lint",
+        "infrastructure",
+        "checkov",
+        "tests",
+        "build",
+        "scan",
+        "push",
+        "deploy",
+        "smoke",
+        "traffic",
+    ]
     assert not [step for step in steps() if "waitFor" in step]  # one after the other
 
 

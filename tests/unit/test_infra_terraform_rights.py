@@ -57,6 +57,20 @@ def test_a_service_may_use_the_tables_that_its_code_names_and_no_others(service)
     assert allowed == named - NAMED_AND_NOT_USED.get(service, set())
 
 
+@pytest.mark.parametrize("service", [name for name in ENTRIES if name != "notifier-webhook"])
+def test_a_service_may_publish_to_the_topics_that_its_code_names(service):
+    topology = load_topology()
+    folder = ROOT / "services" / service.replace("-", "_")
+    code = "\n".join(file.read_text(encoding="utf-8") for file in folder.rglob("*.py"))
+    named = {topic.name for topic in topology.topics if f'"{topic.name}"' in code}
+    pulled = {name for name in (item.name for item in topology.subscriptions) if f'"{name}"' in code}
+    rights = next(item for item in topology.services if item.name == service)
+    own = {item.name for item in topology.subscriptions if item.name.startswith(f"{service}--")}
+
+    assert named <= set(rights.publishes)
+    assert pulled <= own
+
+
 def test_every_table_and_every_topic_with_events_has_somebody_who_writes_it():
     topology = load_topology()
     written = {
