@@ -54,4 +54,5 @@ def drift_event(found: Parity, from_ms: int, to_ms: int, at_ms: int) -> SystemEv
     severity = Severity.ERROR if found.differences else Severity.INFO
     kind = "drift" if found.differences else "no_drift"
     subject = f"parity#{from_ms}#{to_ms}"
-    return SystemEvent(kind=kind, subject=subject, version=at_ms, severity=severity, text=text, at_ms=at_ms)
+    # One event per span and verdict: a check that is repeated after a kill tells nobody twice.
+    return SystemEvent(kind=kind, subject=subject, version=to_ms, severity=severity, text=text, at_ms=at_ms)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from rich.markup import escape
 
 from cli.infra import create_all, missing
+from cli.supervisor.nightly import Nightly
 from cli.supervisor.plan import SERVICES, ProcessPlan, RunPlan
 from cli.supervisor.processes import (
     check_port_free,
@@ -105,7 +106,9 @@ class Supervisor:
             for process in background:
                 await self._start(process, started)
             front_task = asyncio.ensure_future(self._front(front))
-            await self._watch(background, settings)
+            nightly = self._nightly(front)
+            await self._watch(background, settings, nightly)
+            await nightly.stop()
             await front_task
         return EXIT_GAVE_UP if self._gave_up else 0
 
@@ -116,6 +119,10 @@ class Supervisor:
             origin_market_ms=int(environment.get("MARKET_CLOCK_ORIGIN_MARKET_MS") or 0),
             speed=self._plan.market_speed,
         )
+
+    def _nightly(self, front: ProcessPlan) -> Nightly:
+        log_file = front.log_file.with_name("parity.log")
+        return Nightly(self._clock(), self._plan.run_dir, log_file, front.environment, fresh=self._plan.fresh)
 
     async def _prepare(self, settings: ServiceSettings) -> None:
         """Make the declared resources on our own emulators; name what a real project lacks, and make nothing there."""
@@ -179,10 +186,13 @@ class Supervisor:
             if not self._stopping.is_set() and self._restart_is_allowed(plan):
                 await wait_or_stop(self._stopping, self._restart_at[plan.name] - time.monotonic())
 
-    async def _watch(self, background: list[ProcessPlan], settings: ServiceSettings) -> None:
+    async def _watch(self, background: list[ProcessPlan], settings: ServiceSettings, nightly: Nightly) -> None:
         while not self._stopping.is_set():
             for plan in (*self._plan.brokers, *background):
                 await self._bring_back(plan, settings)
+            told = await nightly.tick()
+            if told is not None:
+                self._screen.line(f"[dim]{escape(told)}[/dim]")
             await self._refresh()
             await wait_or_stop(self._stopping, REFRESH_SECONDS)
 
