@@ -4,17 +4,24 @@ import os
 from pathlib import Path
 
 
-def load_kernels(cache_dir: Path, *, require_compiled: bool) -> int:
-    """Load every kernel, compiling what the cache lacks; returns how many were compiled.
+def use_kernels(cache_dir: Path, *, require_compiled: bool) -> None:
+    """From now on kernels come from this cache. Building a strategy loads its own and no other, which is a quicker start.
 
-    Raises PermanentError at the first one that is lacking where `require_compiled` forbids that. Must run before anything
-    imports Numba, which reads its cache folder once.
+    A kernel that the cache lacks is compiled then, or is a PermanentError where `require_compiled` forbids that. Must run
+    before anything imports Numba, which reads its cache folder once.
     """
     os.environ["NUMBA_CACHE_DIR"] = str(cache_dir.resolve())
-    from shared.indicators import compilations, refuse_cold
-    from shared.strategies.registry import warm_up
+    from shared.indicators import refuse_cold
 
     if require_compiled:
         refuse_cold()
+
+
+def load_kernels(cache_dir: Path, *, require_compiled: bool) -> int:
+    """Load the kernels of every strategy there is, as `use_kernels` says; returns how many were compiled."""
+    use_kernels(cache_dir, require_compiled=require_compiled)
+    from shared.indicators import compilations
+    from shared.strategies.registry import warm_up
+
     warm_up(every_indicator=False)
     return compilations()

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from services.logic_engine.configured import active_strategies, markets
 from services.logic_engine.handlers import LogicEngine
-from services.logic_engine.kernels import load_kernels
+from services.logic_engine.kernels import use_kernels
 from services.logic_engine.settings import Settings
 from shared.bus.port import Delivery
 from shared.deciding.active import ActiveStrategy
@@ -31,11 +31,11 @@ async def start(context: Context) -> None:
     """Have the kernels ready; then wait for the lease, be the active engine while it is held, wait again when it is lost."""
     settings = context.settings
     config = load_config(settings.tracker_config)
-    compiled = load_kernels(settings.kernel_cache_dir, require_compiled=settings.require_compiled)
+    use_kernels(settings.kernel_cache_dir, require_compiled=settings.require_compiled)
     strategies = active_strategies(config)
     gc.collect()
     gc.freeze()  # Numba leaves a large heap that never changes: no collection walks over it again
-    context.log.info("kernels_ready", compiled=compiled, strategies=[active.name for active in strategies])
+    context.log.info("kernels_ready", compiled=compilations(), strategies=[active.name for active in strategies])
 
     async def serve(term: Term) -> None:
         await _Active(context, term, strategies, markets(config)).run()

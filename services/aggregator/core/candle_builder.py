@@ -146,10 +146,8 @@ class CandleBuilder:
 
     def build(self, closes: Sequence[MinuteClose]) -> list[Built]:
         """The candles of the minutes, in the given order; none for a minute without trades before a symbol's first."""
-        folded = fold_all(closes)
         built = []
-        for close in closes:
-            minute = folded.get((close.series.key, close.minute_ms))
+        for close, minute in zip(closes, fold_all(closes), strict=True):
             candle = make_candle(close, minute, close.series.previous, revision=1)
             if candle is not None:
                 close.series.previous = candle
@@ -216,20 +214,22 @@ class CandleBuilder:
                     series.late.add(kline.open_time_ms)
 
 
-def fold_all(closes: Sequence[MinuteClose]) -> dict[tuple[SeriesKey, int], FoldedMinute]:
-    """The minutes that are folded from trades: those whose figures are known already, the others in one pass."""
-    found: dict[tuple[SeriesKey, int], FoldedMinute] = {}
-    unfolded: list[MinuteClose] = []
-    for close in closes:
-        if not close.trades.pieces or close.kline is not None:
+def fold_all(closes: Sequence[MinuteClose]) -> list[FoldedMinute | None]:
+    """The minutes in their order, folded where trades make them: those whose figures are known already, the others in one pass."""
+    found: list[FoldedMinute | None] = [None] * len(closes)
+    unfolded: list[int] = []
+    for number, close in enumerate(closes):
+        trades = close.trades
+        if not trades.pieces or close.kline is not None:
             continue
-        if close.trades.figures is None:
-            unfolded.append(close)
+        if trades.figures is None:
+            unfolded.append(number)
         else:
-            found[close.series.key, close.minute_ms] = folded_of(*close.trades.figures)
+            found[number] = folded_of(*trades.figures)
     if unfolded:
-        folded = fold_minutes([close.trades.pieces for close in unfolded])
-        found.update(((close.series.key, close.minute_ms), one) for close, one in zip(unfolded, folded, strict=True))
+        folded = fold_minutes([closes[number].trades.pieces for number in unfolded])
+        for number, one in zip(unfolded, folded, strict=True):
+            found[number] = one
     return found
 
 

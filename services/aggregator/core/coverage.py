@@ -1,5 +1,6 @@
 """Which minutes are provably whole: the union of what every session vouches for."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from services.aggregator.core.intervals import Intervals
@@ -14,6 +15,11 @@ class SeriesKey(NamedTuple):
 
     exchange: str
     symbol: str
+
+
+@lru_cache(maxsize=100)
+def _whole_minute(session: str) -> tuple[Vouched, ...]:
+    return (Vouched(session, 0, MINUTE_MS),)
 
 
 class _SymbolCoverage:
@@ -99,6 +105,10 @@ class Coverage:
         if coverage is None:
             return ()
         end_ms = minute_ms + MINUTE_MS
+        if len(coverage.sessions) == 1:
+            [only] = coverage.sessions.values()
+            if len(only.asserted) == 1 and only.asserted[0][0] <= minute_ms and only.asserted[0][1] >= end_ms:
+                return _whole_minute(only.session)  # the usual case
         found = [
             Vouched(session.session, max(start, minute_ms) - minute_ms, min(end, end_ms) - minute_ms)
             for session in coverage.sessions.values()
