@@ -128,7 +128,7 @@ class Commands:
         )
 
     async def _health(self, asked: Asked, _: tuple[str, ...]) -> str:
-        return await self._looking.health_text(self._people.voice(asked))
+        return await self._looking.health_text(self._people.voice(asked), self._clock.market_ms())
 
     async def _signals(self, asked: Asked, _: tuple[str, ...]) -> str:
         return await self._looking.signals_text(self._people.voice(asked))

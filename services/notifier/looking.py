@@ -22,7 +22,8 @@ from shared.runtime.config import StrategyConfig, TrackerConfig
 from shared.store.port import Store
 from shared.store.signals import SignalStore, SlotStore
 
-SERVICES: Final = ("ingestion", "aggregator", "logic_engine", "notifier")  # as they report to the cache
+MACRO_ENGINE: Final = "macro_engine"
+SERVICES: Final = ("ingestion", "aggregator", "logic_engine", MACRO_ENGINE, "notifier")  # as they report to the cache
 _SIGNALS_SHOWN_MAX: Final = 30
 _NAME_MAX: Final = 60
 _SYMBOLS_MAX: Final = 200
@@ -73,13 +74,14 @@ class Looking:
         results = results_text(voice, await self._results.all(), self._strategies, now_ms)
         return f"{text}\n\n{results}" if results else text
 
-    async def health_text(self, voice: Voice) -> str:
-        """Which services report."""
+    async def health_text(self, voice: Voice, now_ms: int) -> str:
+        """Which services report. The macro engine may be a function that only runs now and then: its bias speaks for it."""
         lines = []
         for name in SERVICES:
-            words = voice.words
-            report = await self._cache.get(f"status:{name}")
-            lines.append((words.health_down if report is None else words.health_up).format(service=name))
+            up = await self._cache.get(f"status:{name}") is not None
+            if name == MACRO_ENGINE and not up:
+                up = any(one.bias.expires_at_ms > now_ms for one in await self._state.biases())
+            lines.append((voice.words.health_up if up else voice.words.health_down).format(service=name))
         return "\n".join(lines)
 
     async def signals_text(self, voice: Voice) -> str:

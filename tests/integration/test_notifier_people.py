@@ -59,7 +59,8 @@ async def test_every_command_answers_whoever_may_ask(server, bench):
         assert "Not financial advice" in await ask(server, "/start", NOBODY, OTHER)
         assert "/quiet 22:00-07:00" in await ask(server, "/help", NOBODY)
         assert "Waiting: 0" in await ask(server, "/status", VIEWER)
-        assert "notifier: no report" in await ask(server, "/health", VIEWER)
+        health = await ask(server, "/health", VIEWER)
+        assert health.count("no report") == 5
         assert await ask(server, "/signals", VIEWER) == "No signal is open."
         assert "bybit-linear: BTCUSDT, ETHUSDT" in await ask(server, "/symbols", VIEWER)
         assert "No macro bias is known" in await ask(server, "/macro", VIEWER)
@@ -171,6 +172,7 @@ async def test_open_signals_what_became_of_the_others_and_the_bias_are_shown(ser
         assert "LONG BTCUSDT 1m at 60000.00" in await ask(server, "/signals", VIEWER)
         status = await ask(server, "/status", VIEWER)
         shown = await ask(server, "/macro", VIEWER)
+        assert "🟢 macro_engine" in await ask(server, "/health", VIEWER), "its bias holds"
 
     assert "Last 1 closed: 100 % won · PnL +1.50 % in sum" in status
     assert "· rsi_divergence: 100 % of 1 won" in status

@@ -10,6 +10,7 @@ from services.notifier.core.languages import Words
 from services.notifier.core.voice import Voice
 from shared.domain.bias import Direction
 from shared.domain.decisions import Condition, Sizing
+from shared.domain.pairs import base_and_quote
 from shared.domain.signals import Resolution, Signal, SignalExit
 
 TEXT_LENGTH_MAX: Final = 4_096  # Telegram's, after its markup is parsed, in UTF-16 units
@@ -66,7 +67,7 @@ def exit_notice(voice: Voice, signal: Signal, *, repeats: int = 0) -> str:
         symbol=clipped(signal.symbol, NAME_MAX),
         price=price_text(end.price, signal.price_decimals),
         pnl=signed_percent(end.pnl_pct),
-        gain=_gain(words.gain_short, signal),
+        gain=_gain(words, words.gain_short, signal),
         reason=_capital(words.exit_reason[end.reason.value]),
         lasted=words.duration.format(duration=duration_text(end.closed_at_ms - signal.opened_at_ms)),
     )
@@ -200,17 +201,18 @@ def _exit_head(voice: Voice, signal: Signal, end: SignalExit) -> str:
     lasted = words.duration.format(duration=duration_text(end.closed_at_ms - signal.opened_at_ms))
     how = "" if end.resolution is Resolution.CANDLE else f"\n<i>{words.resolution[end.resolution.value]}</i>"
     price = words.exit.format(price=price_text(end.price, signal.price_decimals))
-    result = words.result.format(pnl=signed_percent(end.pnl_pct), gain=_gain(words.gain, signal))
+    result = words.result.format(pnl=signed_percent(end.pnl_pct), gain=_gain(words, words.gain, signal))
     told = f"{reason} {lasted} · {voice.time(end.closed_at_ms)}{how}"
     return f"{title}\n\n{price}\n{result}\n{told}"
 
 
-def _gain(template: str, signal: Signal) -> str:
+def _gain(words: Words, template: str, signal: Signal) -> str:
     """Behind the percentage, where the strategy said how large; the percentage knows of no fees either."""
     gain = gain_of(signal)
     if gain is None or signal.sizing is None:
         return ""
-    return template.format(gain=signed_money(gain), quantity=f"{signal.sizing.quantity:.8g}")
+    currency = clipped(base_and_quote(signal.symbol)[1], NAME_MAX) or words.quote_currency
+    return template.format(gain=signed_money(gain), currency=currency, quantity=f"{signal.sizing.quantity:.8g}")
 
 
 def _levels(words: Words, signal: Signal) -> str:

@@ -117,11 +117,13 @@ def test_an_exit_of_a_sized_signal_says_the_result_in_money_and_that_fees_are_no
 ):
     signal = sized(closed(a_signal(side=side, entry_price=price, price_decimals=4), reason), quantity)
 
-    said = f"· {gain} in quote currency on {quantity:g}, before fees"
+    said = f"· {gain} USDT on {quantity:g}, before fees"
     assert said in plain_text(signal_text(ENGLISH, signal))
     assert said in plain_text(signal_caption(ENGLISH, signal))
-    assert f"% · {gain}\n" in plain_text(exit_notice(ENGLISH, signal))
-    assert "quote currency" not in signal_text(ENGLISH, closed(a_signal())), "its strategy gave no size"
+    assert f"% · {gain} USDT\n" in plain_text(exit_notice(ENGLISH, signal))
+    assert "before fees" not in signal_text(ENGLISH, closed(a_signal())), "its strategy gave no size"
+    odd = sized(closed(a_signal("XYZ")), quantity)
+    assert "(quote currency) on" in signal_text(ENGLISH, odd), "no known asset ends its symbol"
     assert "chưa trừ phí" in signal_text(Voice(words=LANGUAGES["vi"]), signal)
 
 

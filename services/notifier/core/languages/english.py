@@ -22,8 +22,9 @@ WORDS: Final = Words(
     exit="Exit: <code>{price}</code>",
     outcome={"won": "won", "lost": "lost"},
     result="PnL: <b>{pnl} %</b>{gain}",
-    gain=" · <b>{gain}</b> in quote currency on {quantity}, before fees",
-    gain_short=" · <b>{gain}</b>",
+    gain=" · <b>{gain}</b> {currency} on {quantity}, before fees",
+    gain_short=" · <b>{gain}</b> {currency}",
+    quote_currency="(quote currency)",
     exit_reason={
         "tp": "take profit reached",
         "sl": "stop loss reached",

@@ -22,8 +22,9 @@ WORDS: Final = Words(
     exit="Giá đóng: <code>{price}</code>",
     outcome={"won": "THẮNG", "lost": "THUA"},
     result="Lãi/lỗ: <b>{pnl} %</b>{gain}",
-    gain=" · <b>{gain}</b> theo đồng định giá với khối lượng {quantity}, chưa trừ phí",
-    gain_short=" · <b>{gain}</b>",
+    gain=" · <b>{gain}</b> {currency} với khối lượng {quantity}, chưa trừ phí",
+    gain_short=" · <b>{gain}</b> {currency}",
+    quote_currency="(đồng định giá)",
     exit_reason={
         "tp": "đã chạm chốt lời",
         "sl": "đã chạm cắt lỗ",

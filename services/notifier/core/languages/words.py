@@ -31,6 +31,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     result: str
     gain: str
     gain_short: str
+    quote_currency: str
     exit_reason: dict[str, str]
     resolution: dict[str, str]
     duration: str
