@@ -1,0 +1,4 @@
+output "member" {
+  description = "The builder's account as IAM writes it."
+  value       = google_service_account.builder.member
+}
