@@ -10,7 +10,7 @@ from shared.domain.candles import Candle
 from shared.domain.fold import ordered_trades
 from shared.domain.signals import Signal, SignalExit, SignalStatus
 from shared.domain.timeframe import MINUTE_MS, Timeframe
-from shared.portfolio.signal_life import exit_on_candle, needs_tape, reversal_exit
+from shared.portfolio.signal_life import Life, reversal_exit
 from shared.store.candles import CandleStore
 from shared.store.decisions import DecisionStore
 from shared.store.tape import TapeStore
@@ -46,9 +46,10 @@ async def end_again(
 async def _end(
     signal: Signal, minutes: Sequence[Candle], tape: TapeStore, decisions: DecisionStore
 ) -> SignalExit | None:
+    life = Life(signal)
     for candle in minutes:
-        prices = await trade_prices(tape, candle) if needs_tape(signal, candle) else None
-        end = exit_on_candle(signal, candle, prices)
+        prices = await trade_prices(tape, candle) if life.needs_tape(candle) else None
+        end = life.end_on(candle, prices)
         if end is not None:
             return end
     last = minutes[-1]

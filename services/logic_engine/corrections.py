@@ -10,7 +10,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.logic_engine.core.correction import affected_closes, corrections_in, entry_note, exit_note
+from services.logic_engine.core.correction import (
+    affected_closes,
+    corrections_in,
+    entry_note,
+    exit_note,
+    life_note,
+    reopened,
+)
 from services.logic_engine.ports import Ports
 from services.logic_engine.state import Series, State
 from shared.deciding.active import ActiveStrategy
@@ -20,8 +27,10 @@ from shared.domain.candles import Candle
 from shared.domain.decisions import Decision, DecisionKind
 from shared.domain.errors import TransientError
 from shared.domain.events import CandleCorrected, CandlesClosed, Event, SignalProgressed
+from shared.domain.signals import Signal
 from shared.domain.slots import SignalNote, SignalRecord
 from shared.domain.timeframe import Timeframe
+from shared.portfolio.signal_life import Life
 from shared.strategies.windows import Windows, consecutive_tail, rows_or_missing, windows_of_candles
 
 _EARLY_MAX = 1000
@@ -170,14 +179,28 @@ class Corrections:
         slot = self._state.slots[active.slot_key(minute.exchange, minute.symbol)]
         for signal_id in (slot.signal_id, slot.last_signal_id):
             record = await self._record(signal_id) if signal_id else None
-            if record is None:
+            if record is None or record.signal.opened_at_ms > minute.open_time_ms:
                 continue
-            prices = None
-            if record.signal.opened_at_ms <= minute.open_time_ms:
+            if record.signal.trail_pct is not None:
+                text = await self._note_of_life(record.signal, minute, slot.handled_through_ms)
+            else:
                 prices = await self._ports.trade_prices(minute.exchange, minute.symbol, minute.open_time_ms)
-            text = exit_note(record.signal, minute, prices)
+                text = exit_note(record.signal, minute, prices)
             if text is not None:
                 await self._note(record.signal.signal_id, f"exit#{minute.open_time_ms}#{minute.revision}", text)
+
+    async def _note_of_life(self, signal: Signal, minute: Candle, handled_through_ms: int) -> str | None:
+        """Its life again on the candles as they are stored now, up to its end, or to the last candle handled."""
+        until_ms = handled_through_ms if signal.exit is None else signal.exit.closed_at_ms
+        if minute.close_time_ms > until_ms:
+            return None
+        series, life = (signal.exchange, signal.symbol), Life(reopened(signal))
+        for candle in await self._ports.candles.between(*series, self._state.base, signal.opened_at_ms, until_ms):
+            prices = await self._ports.trade_prices(*series, candle.open_time_ms) if life.needs_tape(candle) else None
+            end = life.end_on(candle, prices)
+            if end is not None:
+                return life_note(signal, minute, end)
+        return life_note(signal, minute, None)
 
     async def _record(self, signal_id: str) -> SignalRecord | None:
         return self._state.records.get(signal_id) or await self._ports.signals.get(signal_id)

@@ -36,6 +36,31 @@ def stop_in_force(signal: Signal, best_price: float | None = None) -> float | No
     return max(signal.stop_loss, trailing) if long else min(signal.stop_loss, trailing)
 
 
+class Life:
+    """A signal followed candle by candle from its entry on; knows the best price so far, for a stop that trails.
+
+    best_price: of the candles between the entry and the next one that is shown, where they were not.
+    """
+
+    def __init__(self, signal: Signal, best_price: float | None = None) -> None:
+        self._signal = signal
+        self._best = best_price
+
+    def needs_tape(self, candle: Candle) -> bool:
+        """Whether only the candle's trades can tell which level came first."""
+        return needs_tape(self._signal, candle, self._best)
+
+    def end_on(self, candle: Candle, ordered_prices: npt.NDArray[np.float64] | None = None) -> SignalExit | None:
+        """The end on this candle, as exit_on_candle has it; None where it lives on, and the best price moves on with it."""
+        end = exit_on_candle(self._signal, candle, ordered_prices, best_price=self._best)
+        if end is None and self._signal.trail_pct is not None:
+            reached = best_of(self._signal, [candle])
+            known = [price for price in (self._best, reached) if price is not None]
+            best = max if self._signal.side is Direction.LONG else min
+            self._best = best(known) if known else None
+        return end
+
+
 def best_of(signal: Signal, candles: Sequence[Candle]) -> float | None:
     """The best price of the candles after the entry, for a trailing stop; None without any."""
     after = [candle for candle in candles if candle.open_time_ms >= signal.opened_at_ms]

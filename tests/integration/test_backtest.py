@@ -49,29 +49,52 @@ def test_the_trades_are_those_of_an_independent_simulation(tmp_path, market_data
     assert backtest(file, tmp_path / "out", "--strategy", strategy, *more) == 0
 
     trades = rows_of(tmp_path / "out" / "trades.csv")
-    expected = slow_backtest(
-        rows,
-        slow.ONE_WINDOW[strategy],
-        minutes=15,
-        length=120,
-        max_age=age or None,
-        close_on_opposite=opposite == "close",
-        cash=10_000.0,
-        fraction=0.5,
-        fee=FEE,
-        worse=WORSE,
-    )
+    rules = {"minutes": 15, "length": 120, "max_age": age or None, "close_on_opposite": opposite == "close"}
+    account = {"cash": 10_000.0, "fraction": 0.5, "fee": FEE, "worse": WORSE}
+    expected = slow_backtest(rows, slow.ONE_WINDOW[strategy], **rules, **account)
 
+    assert_same_trades(trades, expected)
+    equity = rows_of(tmp_path / "out" / "equity.csv")
+    if int(trades[-1]["closed_at_ms"]) <= int(equity[-1]["close_time_ms"]) and equity[-1]["exposure"] == "0.0":
+        total = 10_000 + sum(own["profit"] for own in expected)
+        assert float(equity[-1]["equity"]) == pytest.approx(total, abs=1e-3)
+
+
+def assert_same_trades(trades, expected):
     assert len(trades) == len(expected) > 5
     for trade, own in zip(trades, expected, strict=True):
         assert (int(trade["opened_at_ms"]), int(trade["closed_at_ms"])) == (own["opened"], own["closed"])
         assert (trade["side"], trade["reason"]) == ("LONG" if own["side"] > 0 else "SHORT", own["reason"])
         assert float(trade["exit_price"]) == pytest.approx(own["exit"] * (1 - own["side"] * WORSE), rel=1e-9)
         assert float(trade["profit"]) == pytest.approx(own["profit"], rel=1e-6, abs=1e-5)
-    equity = rows_of(tmp_path / "out" / "equity.csv")
-    if int(trades[-1]["closed_at_ms"]) <= int(equity[-1]["close_time_ms"]) and equity[-1]["exposure"] == "0.0":
-        total = 10_000 + sum(own["profit"] for own in expected)
-        assert float(equity[-1]["equity"]) == pytest.approx(total, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("trailing", "lingers", "reasons"),
+    [
+        (True, None, {"sl"}),
+        (False, (90, 0.4), {"sl", "tp", "expired"}),
+        (True, (30, 0.1), {"sl", "expired"}),
+    ],
+)
+def test_trailing_stops_and_time_exits_are_those_of_an_independent_simulation(
+    tmp_path, market_data, trailing, lingers, reasons
+):
+    file = tmp_path / "BTCUSDT_1m.csv"
+    rows = cut(market_data / MINUTES, file, skip=9 * 1440, count=4 * 1440)  # the wild days of March 2023
+    options = ["oversold=35", "overbought=65", f"trailing={str(trailing).lower()}"]
+    options += [f"time_exit_minutes={lingers[0]}", f"time_exit_below_pct={lingers[1]}"] if lingers else []
+    more = [word for option in options for word in ("--set", option)]
+    assert backtest(file, tmp_path / "out", "--strategy", "rsi_divergence", "--timeframe", "5m", *more) == 0
+
+    def say(window):
+        return slow.rsi_divergence(window, edge=35, trailing=trailing)
+
+    rules = {"minutes": 5, "length": 120, "max_age": 240, "close_on_opposite": False, "lingers": lingers}
+    account = {"cash": 10_000.0, "fraction": 0.5 / 0.7, "fee": FEE, "worse": WORSE}  # 0.5 % lost at a stop of 0.7 %
+    expected = slow_backtest(rows, say, **rules, **account)
+    assert reasons <= {own["reason"] for own in expected}
+    assert_same_trades(rows_of(tmp_path / "out" / "trades.csv"), expected)
 
 
 def test_metrics_decisions_and_a_report_that_a_browser_shows(tmp_path, market_data):

@@ -18,8 +18,11 @@ def with_flat_minutes(rows):
     return found
 
 
-def slow_backtest(rows, say, *, minutes, length, max_age, close_on_opposite, cash, fraction, fee, worse):
-    """Trades as dicts. say: the strategy's twin on a window; fee, worse: shares of a fill's notional and price."""
+def slow_backtest(rows, say, *, minutes, length, max_age, close_on_opposite, cash, fraction, fee, worse, lingers=None):
+    """Trades as dicts. say: the strategy's twin on a window; fee, worse: shares of a fill's notional and price.
+
+    What a twin says of `trail` (percent) makes a stop follow the best price; lingers: (minutes, percent) of the time exit.
+    """
     size, bars, part, held, trades = minutes * MINUTE, [], [], None, []
     for row, missing in with_flat_minutes(rows):
         close_ms = row[0] + MINUTE
@@ -52,6 +55,8 @@ def slow_backtest(rows, say, *, minutes, length, max_age, close_on_opposite, cas
                 "quantity": cash * fraction / row[4],
                 "target": wanted(said.target, row[4], side),
                 "stop": wanted(said.stop, row[4], -side),
+                "trail": said.trail,
+                "lingers": lingers,
             }
     return trades
 
@@ -77,6 +82,11 @@ def wanted(level, entry, direction):
 def ends_on(held, row, close_ms, size, max_age):
     """(price, reason) where this minute ends it: a gap at the open, the stop before the target, then its age."""
     side, (_, opened, high, low, closed, _) = held["side"], row
+    if held["trail"] is not None and "best" in held:
+        follows = held["best"] * (1 - side * held["trail"] / 100)
+        nearer = max if side > 0 else min
+        held["stop"] = follows if held["stop"] is None else nearer(held["stop"], follows)
+    held["best"] = max(high, held.get("best", high)) if side > 0 else min(low, held.get("best", low))
     for level, reason, beyond in ((held["stop"], "sl", -1), (held["target"], "tp", 1)):
         if level is not None and (opened - level) * side * beyond >= 0:
             return opened, reason
@@ -84,6 +94,9 @@ def ends_on(held, row, close_ms, size, max_age):
         if level is not None and low <= level <= high:
             return level, reason
     if max_age is not None and close_ms - held["at"] >= max_age * size:
+        return closed, "expired"
+    gained = 100 * side * (closed / held["entry"] - 1)
+    if held["lingers"] and close_ms - held["at"] >= held["lingers"][0] * MINUTE and gained < held["lingers"][1]:
         return closed, "expired"
     return None
 

@@ -21,12 +21,47 @@ class Said:
     stop: float | None = None
     holds: tuple = ()
     extra: dict = field(default_factory=dict)
+    trail: float | None = None
 
 
 def acts(long, short, *, flat=False):
     if bool(long) == bool(short):
         return NONE
     return LONG if long else (EXIT if flat else SHORT)
+
+
+def rsi_divergence(w, *, mode="extreme", edge=25, signs_min=0, by_atr=False, trailing=False):
+    """RSI against the volume, or against the price; signs of exhaustion; levels and how far a stop trails."""
+    rsi, close, volume = slow.wilder_rsi(w["c"], 14), w["c"][-1], w["v"][-1]
+    spike = volume > 1.5 * sum(w["v"][-20:]) / 20
+    low = high = False
+    if mode != "extreme":
+        low = slow.bullish_divergence(w["l"], rsi, 3, 60)[-1] == 1 and rsi[-4] <= edge + 10
+        high = slow.bearish_divergence(w["h"], rsi, 3, 60)[-1] == 1 and rsi[-4] >= 90 - edge
+    fast, quiet = slow.wilder_rsi(w["c"], 7)[-1], volume < 0.75 * slow.ema(w["v"], 20)[-1]
+    sides = []
+    for extreme, turn, tired, wicks in (
+        (rsi[-1] <= edge and spike, low, fast < 20, double_wick(w, 1)),
+        (rsi[-1] >= 100 - edge and spike, high, fast > 80, double_wick(w, -1)),
+    ):
+        asks = (extreme and mode != "divergence") or (turn and mode != "extreme")
+        sides.append(asks and tired + quiet + wicks >= signs_min)
+    reach = slow.atr(w["h"], w["l"], w["c"], 14)[-1]
+    sign = 1 if sides[0] else -1
+    target, stop = (2 * reach, reach) if by_atr else (close * 0.015, close * 0.007)
+    trail = max(0.3, min(1.0, 50 * reach / close)) if trailing else None
+    return Said(acts(*sides), {}, target=close + sign * target, stop=close - sign * stop, trail=trail)
+
+
+def double_wick(w, sign):
+    """Both last candles leave a wick of more than 60 % of their range, to nearly the same price."""
+    for i in (-2, -1):
+        top, bottom = max(w["o"][i], w["c"][i]), min(w["o"][i], w["c"][i])
+        wick = bottom - w["l"][i] if sign > 0 else w["h"][i] - top
+        if not wick > 0.6 * (w["h"][i] - w["l"][i]):
+            return False
+    ends = w["l"] if sign > 0 else w["h"]
+    return abs(ends[-1] / ends[-2] - 1) <= 0.001
 
 
 def ema_cross(w):
@@ -208,6 +243,7 @@ def macd_unified(w, five, day):
 
 
 ONE_WINDOW = {
+    "rsi_divergence": rsi_divergence,
     "ema_cross": ema_cross,
     "rsi_momentum": rsi_momentum,
     "bollinger": bollinger,
