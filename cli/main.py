@@ -39,6 +39,7 @@ app.add_typer(dead_letters_app, name="dead-letters")
 ENV_EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
 INFRA_SETTINGS = ENV_EXAMPLE.parent / "infra" / "settings.yaml"
 METRICS_PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
+STARTS_AT = "The market's time of day at the start, HH:MM in UTC; empty: as it is now. 23:50 soon closes a day."
 SCHEMAS_DIR = Path(__file__).resolve().parents[1] / "infra" / "schemas"
 
 
@@ -46,9 +47,10 @@ SCHEMAS_DIR = Path(__file__).resolve().parents[1] / "infra" / "schemas"
 def services_demo(
     speed: Annotated[float, typer.Option(help="Market seconds per second.", envvar="DEMO_SPEED", min=0.1, max=60)] = 20,
     port: Annotated[int, typer.Option(help="Port of the simulator.", envvar="SIMULATOR_PORT")] = 8790,
+    starts_at: Annotated[str, typer.Option(help=STARTS_AT, envvar="DEMO_STARTS_AT")] = "",
 ) -> None:
     """A simulated market on this machine: candles, signals, messages, charts. Ctrl-C ends it."""
-    _run_mode("demo", speed=speed, port=port)
+    _run_mode("demo", speed=speed, port=port, starts_at=starts_at)
 
 
 @services_app.command("live")
@@ -61,9 +63,10 @@ def services_live() -> None:
 def services_emulators(
     speed: Annotated[float, typer.Option(help="Market seconds per second.", envvar="DEMO_SPEED", min=0.1, max=60)] = 20,
     port: Annotated[int, typer.Option(help="Port of the simulator.", envvar="SIMULATOR_PORT")] = 8790,
+    starts_at: Annotated[str, typer.Option(help=STARTS_AT, envvar="DEMO_STARTS_AT")] = "",
 ) -> None:
     """The demo over the emulators of Pub/Sub and Bigtable and a real Redis, all started here. Ctrl-C ends it."""
-    _run_mode("emulators", speed=speed, port=port)
+    _run_mode("emulators", speed=speed, port=port, starts_at=starts_at)
 
 
 @services_app.command("cloud")
@@ -72,11 +75,11 @@ def services_cloud() -> None:
     _run_mode("cloud", speed=1, port=0)
 
 
-def _run_mode(mode: str, *, speed: float, port: int) -> NoReturn:
+def _run_mode(mode: str, *, speed: float, port: int, starts_at: str = "") -> NoReturn:
     from cli.supervisor.plan import make_plan
     from cli.supervisor.run import run
 
-    sys.exit(run(make_plan(mode, speed=speed, simulator_port=port)))
+    sys.exit(run(make_plan(mode, speed=speed, simulator_port=port, starts_at=starts_at)))
 
 
 @services_app.command("stop")

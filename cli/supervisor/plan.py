@@ -18,6 +18,7 @@ from cli.supervisor.emulators import (
     redis_command,
 )
 from shared.domain.errors import PermanentError
+from shared.domain.timeframe import DAY_MS, MINUTE_MS
 from shared.exchanges.venue import BYBIT_LINEAR
 from shared.runtime.adapters import EMULATOR_INSTANCE, EMULATOR_PROJECT
 from shared.runtime.config import load_config
@@ -103,20 +104,20 @@ def _port(variable: str, default: int) -> int:
     return int(value)
 
 
-def make_plan(mode: str, *, speed: float, simulator_port: int) -> RunPlan:
-    """The plan of a mode.
+def make_plan(mode: str, *, speed: float, simulator_port: int, starts_at: str = "") -> RunPlan:
+    """The plan of a mode. starts_at: the simulated market's time of day at the start, HH:MM in UTC; empty: as it is now.
 
     `demo`: simulator, console messages. `live`: the real exchange, Telegram when a token is set. `emulators`: the demo
     over the emulators of Pub/Sub and Bigtable and a real Redis. `cloud`: `live` against a Google Cloud project.
     """
     if mode in {"demo", "emulators"}:
-        return _simulated_plan(mode, speed, simulator_port)
+        return _simulated_plan(mode, speed, simulator_port, starts_at)
     if mode in {"live", "cloud"}:
         return _live_plan(mode)
     raise PermanentError(f"mode must be one of {', '.join(MODES)}, was {mode!r}")
 
 
-def _simulated_plan(mode: str, speed: float, port: int) -> RunPlan:
+def _simulated_plan(mode: str, speed: float, port: int, starts_at: str) -> RunPlan:
     data_dir, adapters = mode_data_dir(mode), mode_adapters(mode)
     now_ms = time.time_ns() // 1_000_000
     # One origin for every process: the market's clock is the same function of the machine's everywhere.
@@ -124,7 +125,7 @@ def _simulated_plan(mode: str, speed: float, port: int) -> RunPlan:
         **_common(data_dir, data_dir.parent / "outbox"),
         **adapters,
         "MARKET_CLOCK_ORIGIN_WALL_MS": str(now_ms),
-        "MARKET_CLOCK_ORIGIN_MARKET_MS": str(now_ms),
+        "MARKET_CLOCK_ORIGIN_MARKET_MS": str(last_time_ms(starts_at, now_ms)),
         "MARKET_CLOCK_SPEED": f"{speed:g}",
         "SIMULATOR_SPEED": f"{speed:g}",
         "SIMULATOR_PORT": str(port),
@@ -156,6 +157,18 @@ def _simulated_plan(mode: str, speed: float, port: int) -> RunPlan:
         market_speed=speed,
         headline=f"{mode} · simulated market{over}, time runs {speed:g}x faster · not financial advice",
     )
+
+
+def last_time_ms(time_of_day: str, now_ms: int) -> int:
+    """When it was last this time of day (HH:MM, UTC); now for an empty one. Raises PermanentError for what is no time."""
+    if not time_of_day:
+        return now_ms
+    try:
+        wanted = time.strptime(time_of_day, "%H:%M")
+    except ValueError:
+        raise PermanentError(f"DEMO_STARTS_AT must be a time of day as HH:MM, was {time_of_day!r}") from None
+    today_ms = now_ms // DAY_MS * DAY_MS + (wanted.tm_hour * 60 + wanted.tm_min) * MINUTE_MS
+    return today_ms if today_ms <= now_ms else today_ms - DAY_MS
 
 
 def _bybit_symbols() -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Klines over REST: history for a new symbol, candles for minutes that nothing covers. Slow or failing REST blocks nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -13,6 +13,8 @@ from shared.domain.errors import PermanentError, TransientError
 from shared.domain.timeframe import ROLL_UPS, Timeframe
 
 _CALLS_AT_ONCE: Final = 8
+# Fewer, since nothing waits for them: a slow venue ends some within the deadline instead of none, one symbol after the other.
+_HISTORIES_AT_ONCE: Final = 2
 _RANGES_PER_ROUND: Final = 40
 
 
@@ -22,6 +24,7 @@ class Repairer:
     def __init__(self, state: State) -> None:
         self._state = state
         self._calls = asyncio.Semaphore(_CALLS_AT_ONCE)
+        self._history_calls = asyncio.Semaphore(_HISTORIES_AT_ONCE)
 
     def is_wanted(self) -> bool:
         """Whether a symbol waits for an answer before it can go on."""
@@ -44,12 +47,18 @@ class Repairer:
         await self._within(deadline_seconds, [partial(self._fetch, wanted) for wanted in ranges])
         for wanted in ranges:
             state.builder.offer_klines(wanted, ())
-        await self._within(deadline_seconds, [partial(self._load_history, key) for key in sorted(state.histories)])
+        histories = [partial(self._load_history, key) for key in sorted(state.histories)]
+        await self._within(deadline_seconds, histories, self._history_calls)
 
-    async def _within(self, deadline_seconds: float, jobs: list[Callable[[], Awaitable[None]]]) -> None:
+    async def _within(
+        self,
+        deadline_seconds: float,
+        jobs: Sequence[Callable[[], Awaitable[None]]],
+        calls: asyncio.Semaphore | None = None,
+    ) -> None:
         async def guarded(job: Callable[[], Awaitable[None]]) -> None:
             try:
-                async with self._calls:
+                async with calls or self._calls:
                     await job()
             except (TransientError, PermanentError) as error:
                 self._state.log.warning("klines_not_available", error=str(error))

@@ -10,6 +10,7 @@ from services.simulator.core.instruments import Instrument, instrument_of
 from services.simulator.core.minute_trades import MinuteTrades, draw_minute
 
 _PLANS_KEPT_PER_SYMBOL = 3
+_TURNOVERS_KEPT_PER_SYMBOL = 4
 _MINUTES_KEPT_MIN = 512
 _UNKNOWN = -1
 
@@ -29,7 +30,9 @@ class GeneratedSource:
         self._slot_minutes = slot_minutes
         self._first_minute = first_minute
         self._exact_from_minute = exact_from_minute
-        self._plans: OrderedDict[tuple[str, int], tuple[DayPlan, IntArray]] = OrderedDict()
+        self._plans: OrderedDict[tuple[str, int], DayPlan] = OrderedDict()
+        # By minute of a day, -1 where it is not folded yet. Kept longer than the plan: a day of folds costs a hundred plans.
+        self._turnovers: OrderedDict[tuple[str, int], IntArray] = OrderedDict()
         self._minutes: OrderedDict[tuple[str, int], MinuteTrades] = OrderedDict()
         self._days: dict[tuple[str, int], Bars] = {}
         self._plans_kept = _PLANS_KEPT_PER_SYMBOL * len(symbols)
@@ -53,7 +56,7 @@ class GeneratedSource:
             self._minutes.move_to_end(key)
             return found
         day, index = divmod(minute, DAY_MINUTES)
-        drawn = draw_minute(self._plan(symbol, day)[0], index, self._seed, symbol)
+        drawn = draw_minute(self._plan(symbol, day), index, self._seed, symbol)
         self._minutes[key] = drawn
         if len(self._minutes) > self._minutes_kept:
             self._minutes.popitem(last=False)
@@ -66,7 +69,7 @@ class GeneratedSource:
         """
         day, first = divmod(first_minute, DAY_MINUTES)
         part = slice(first, last_minute - day * DAY_MINUTES + 1)
-        plan, _ = self._plan(symbol, day)
+        plan = self._plan(symbol, day)
         previous = plan.previous_close[part]
         return Bars(
             start_minute=np.arange(first_minute, last_minute + 1),
@@ -99,16 +102,11 @@ class GeneratedSource:
             self._days[key] = rolled_up(self.minute_bars(symbol, first, first + DAY_MINUTES - 1), "D")
         return self._days[key]
 
-    def _plan(self, symbol: str, day: int) -> tuple[DayPlan, IntArray]:
-        """The plan of a day and its turnover by minute, -1 where it is not folded yet."""
+    def _plan(self, symbol: str, day: int) -> DayPlan:
         key = (symbol, day)
         found = self._plans.get(key)
         if found is None:
-            plan = plan_day(self._instruments[symbol], self._seed, day, self._slot_minutes)
-            turnover = plan.volume * ((plan.high + plan.low + 2 * plan.close) // 4)
-            first_exact = min(DAY_MINUTES, max(0, self._exact_from_minute - day * DAY_MINUTES))
-            turnover[first_exact:] = np.where(plan.trade_count[first_exact:] > 0, _UNKNOWN, 0)
-            found = self._plans[key] = (plan, turnover)
+            found = self._plans[key] = plan_day(self._instruments[symbol], self._seed, day, self._slot_minutes)
             if len(self._plans) > self._plans_kept:
                 self._plans.popitem(last=False)
         else:
@@ -116,7 +114,18 @@ class GeneratedSource:
         return found
 
     def _turnover(self, symbol: str, day: int, part: slice) -> IntArray:
-        plan, turnover = self._plan(symbol, day)
+        key = (symbol, day)
+        plan, turnover = self._plan(symbol, day), self._turnovers.get(key)
+        if turnover is None:
+            turnover = plan.volume * ((plan.high + plan.low + 2 * plan.close) // 4)
+            first_exact = min(DAY_MINUTES, max(0, self._exact_from_minute - day * DAY_MINUTES))
+            if first_exact < DAY_MINUTES:
+                turnover[first_exact:] = np.where(plan.trade_count[first_exact:] > 0, _UNKNOWN, 0)
+                self._turnovers[key] = turnover
+                if len(self._turnovers) > _TURNOVERS_KEPT_PER_SYMBOL * len(self._instruments):
+                    self._turnovers.popitem(last=False)
+        else:
+            self._turnovers.move_to_end(key)
         for offset in np.flatnonzero(turnover[part] == _UNKNOWN):
             index = part.start + int(offset)
             drawn = draw_minute(plan, index, self._seed, symbol)
