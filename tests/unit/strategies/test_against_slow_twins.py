@@ -13,6 +13,7 @@ from shared.strategies.base import WindowColumns
 from shared.strategies.registry import build_strategy
 from tests.support import slow_strategies as slow
 
+MINUTE_FILE = "ohlcv/binance_spot_SOLUSDT_1m_2022-11.csv.gz"
 HOUR_FILE = "ohlcv/kraken_XBTUSD_1h_2013-10_2023-01.csv.gz"
 CLOSE = {"rel": 1e-9, "abs": 1e-9}
 
@@ -28,6 +29,15 @@ def hours(market_data):
     columns = np.array(rows[start:]).T
     columns[0] *= 1000
     return columns
+
+
+@pytest.fixture(scope="module")
+def half_hours(market_data):
+    """November 2022 of SOL, with its fall from 33 to 11, in candles of 30 minutes."""
+    with gzip.open(market_data / MINUTE_FILE, "rt", encoding="utf-8") as file:
+        rows = np.array([[float(value) for value in row[:6]] for row in list(csv.reader(file))[1:]])
+    t, o, h, low, c, v = (column.reshape(-1, 30) for column in rows.T)
+    return np.array([t[:, 0], o[:, 0], h.max(axis=1), low.min(axis=1), c[:, -1], v.sum(axis=1)])
 
 
 def windows_of(columns, length):
@@ -67,6 +77,20 @@ def test_a_strategy_on_recorded_hours_equals_its_twin(hours, name):
     quiet = [row for row, outcome in enumerate(outcomes) if outcome.action == slow.NONE]
     assert fired or name == "reversal"
     for row in [*fired[:25], *quiet[:: max(1, len(quiet) // 25)]]:
+        assert_same(outcomes[row], slow.ONE_WINDOW[name](as_lists(columns, row)))
+
+
+@pytest.mark.parametrize(
+    ("name", "fired_min"), [("reversal", 19), ("continuation", 600), ("macd_adx", 60), ("rsi_divergence", 30)]
+)
+def test_what_is_asked_in_a_wild_month_of_half_hours_equals_the_twin(half_hours, name, fired_min):
+    strategy = build_strategy(name, Timeframe.M30, {})
+    columns = windows_of(half_hours, strategy.needs[0].length)
+    outcomes = strategy.evaluate({Timeframe.M30: columns})
+    fired = [row for row, outcome in enumerate(outcomes) if outcome.action != slow.NONE]
+    assert len(fired) >= fired_min
+    assert len({outcomes[row].action for row in fired}) == 2
+    for row in fired[:: max(1, len(fired) // 40)]:
         assert_same(outcomes[row], slow.ONE_WINDOW[name](as_lists(columns, row)))
 
 
