@@ -26,7 +26,7 @@ checks() {
   step "configuration, YAML, shell"
   "$bin/cst" config check
   "$bin/yamllint" --strict config infra docker cloudbuild.yaml .github
-  "$bin/shellcheck" start_services.sh run_tests.sh locks/update.sh docker/*.sh docker/release/*.sh infra/*.sh infra/lite/*.sh .ci/run
+  "$bin/shellcheck" start_services.sh run_tests.sh locks/update.sh docker/*.sh docker/release/*.sh infra/*.sh infra/lite/*.sh infra/offline/*.sh .ci/run
   step "images and builds"
   "$bin/hadolint" docker/Dockerfile
   "$bin/check-jsonschema" --builtin-schema vendor.compose-spec docker/compose.yaml

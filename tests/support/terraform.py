@@ -1,9 +1,10 @@
-"""Runs the real Terraform where it is installed, without a provider: infra/modules/plan only reckons."""
+"""Runs the real Terraform where it is installed, with a stand-in for the provider: infra/offline."""
 
 import json
 import os
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,19 @@ def is_installed() -> bool:
     return shutil.which("terraform") is not None
 
 
-def run(folder: Path, *arguments: str) -> str:
-    """Standard output; raises with what Terraform said."""
+def call(folder: Path, *arguments: str, offline: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """offline: the folder that copy_with_provider made, where a provider is needed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-    done = subprocess.run(
-        ["terraform", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+    environment["TF_CLI_CONFIG_FILE"] = os.devnull if offline is None else str(offline / "terraformrc")
+    environment["TF_DISABLE_PLUGIN_TLS"] = "1"
+    return subprocess.run(
+        ["terraform", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
+
+
+def run(folder: Path, *arguments: str, offline: Path | None = None) -> str:
+    """Standard output; raises with what Terraform said."""
+    done = call(folder, *arguments, offline=offline)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -48,3 +56,9 @@ def outputs_of_the_plan(folder: Path) -> dict[str, Any]:
     run(folder, "apply", "-no-color", "-auto-approve", "-input=false")
     outputs: dict[str, Any] = json.loads(run(folder, "output", "-json", "plan"))
     return outputs
+
+
+def copy_with_provider(folder: Path) -> Path:
+    """infra/ copied into the folder, with the stand-in beside it; returns the copy."""
+    subprocess.run([INFRA / "offline" / "copy.sh", folder], check=True, env={**os.environ, "PYTHON": sys.executable})
+    return folder / "infra"
