@@ -9,11 +9,11 @@ fail() {
 }
 
 copy() {
-  if [ ! -d "$1" ] || [ -e "$2" ]; then
+  if [ ! -d "$1" ]; then
     return
   fi
-  # Under another name first: a start that is killed half-way leaves no half of a cache.
-  if ! { rm -rf "$2.new" && mkdir -p "$(dirname "$2")" && cp -R "$1" "$2.new" && mv "$2.new" "$2"; }; then
+  # Over what is there: a folder that outlives its container may hold another version's, or half of a copy.
+  if ! { mkdir -p "$2" && cp -R "$1/." "$2"; }; then
     fail "$2 cannot be written: mount a writable folder there (docker run --tmpfs /tmp), or set $3 to another"
   fi
 }

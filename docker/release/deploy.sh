@@ -62,20 +62,19 @@ smoke_one() {
     return
   fi
   url=$(gcloud run services describe "$unit" "${place[@]}" --format='value(status.url)')
-  url=https://$candidate---${url#https://}
-  answers "$unit" "$kind" "$url" || fail "$unit: $url does not answer 200; nothing was moved"
+  answers "$kind" "$url" "https://$candidate---${url#https://}/" || fail "$unit: its candidate does not answer 200; nothing was moved"
   echo "$unit: $newest answers"
 }
 
-# A run of the function may be repeated: it publishes what the first one did.
+# A run of the function may be repeated: it publishes what the first one did. The token is for the service, whatever the tag.
 answers() {
-  local token
-  if [[ $2 == public ]]; then
-    curl --silent --show-error --fail --output /dev/null --retry 5 --retry-all-errors --max-time 30 "$3/"
+  local kind=$1 service=$2 candidate_url=$3 token
+  if [[ $kind == public ]]; then
+    curl --silent --show-error --fail --output /dev/null --retry 5 --retry-all-errors --max-time 30 "$candidate_url"
   else
-    token=$(gcloud auth print-identity-token --audiences="$3")
+    token=$(gcloud auth print-identity-token --audiences="$service")
     curl --silent --show-error --fail --output /dev/null --retry 2 --retry-all-errors --max-time 300 \
-      --request POST --header "Authorization: Bearer $token" "$3/"
+      --request POST --header "Authorization: Bearer $token" "$candidate_url"
   fi
 }
 
