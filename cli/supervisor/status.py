@@ -48,11 +48,13 @@ _FACTS = {
         "holes",
         "verified",
         "differing",
+        "unconfirmed",
+        "tape_bytes",
         "conflicts",
     ),
-    "logic_engine": ("role", "open_signals", "decisions", "compilations"),
+    "logic_engine": ("role", "candles_blind", "candles_age_ms", "open_signals", "decisions", "compilations"),
     "macro_engine": ("regime", "score", "pairs", "missing", "failed"),
-    "notifier": ("mode", "backlog", "open", "sent", "edited", "failed", "repeats"),
+    "notifier": ("mode", "engine_blind", "engine_age_ms", "backlog", "open", "sent", "edited", "failed", "repeats"),
 }
 
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-from services.aggregator.feed_watch import FeedWatch
+from services.aggregator.feed_watch import feed_watch
 from services.aggregator.handlers import Aggregator
 from services.aggregator.settings import Settings
 from shared.bus.port import Delivery
@@ -62,7 +62,7 @@ class _Active:
         self._work = asyncio.Event()
         self._repair = asyncio.Event()
         self._feeds = {
-            venue.subscription: FeedWatch(
+            venue.subscription: feed_watch(
                 bus=context.bus,
                 clock=context.clock,
                 exchange=venue.rules.exchange,

@@ -5,6 +5,7 @@ import gc
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from services.logic_engine.candle_watch import CandleWatch
 from services.logic_engine.configured import active_strategies, markets
 from services.logic_engine.handlers import LogicEngine
 from services.logic_engine.kernels import use_kernels
@@ -22,6 +23,7 @@ from shared.runtime.service import ServiceContext, run_service
 LEASE_NAME = "logic_engine"
 _TRIES_PER_TTL = 3
 _RETRY_SECONDS = 0.5
+_LOOK_SECONDS = 5.0
 Context = ServiceContext[Settings]
 EventT = TypeVar("EventT", CandlesClosed | CandleCorrected, MacroBiasUpdated)
 Handle = Callable[[Sequence[Delivery]], Awaitable[None]]
@@ -68,6 +70,12 @@ class _Active:
             entry_freshness_ms=self._settings.entry_freshness_ms,
             gap_patience_ms=self._settings.gap_patience_ms,
         )
+        self._watch = CandleWatch(
+            bus=context.bus,
+            clock=context.clock,
+            exchanges=[exchange for exchange, _ in followed],
+            budget_seconds=self._settings.candle_freshness_seconds,
+        )
 
     async def run(self) -> None:
         """Until stopping or fenced; the list in hand is finished first."""
@@ -79,6 +87,7 @@ class _Active:
             tasks.create_task(self._consume(self._settings.candles_subscription, self._candles))
             tasks.create_task(self._consume(self._settings.bias_subscription, self._biases))
             tasks.create_task(self._sweep())
+            tasks.create_task(self._watch_candles())
 
     async def _begin(self) -> None:
         """Load what was followed before; go over what was stored meanwhile."""
@@ -105,10 +114,16 @@ class _Active:
         )
 
     async def _candles(self, deliveries: Sequence[Delivery]) -> None:
-        await self._engine.handle_candles(_only((CandlesClosed, CandleCorrected), deliveries))
+        events: list[CandlesClosed | CandleCorrected] = _only((CandlesClosed, CandleCorrected), deliveries)
+        self._watch.arrived(events)
+        await self._engine.handle_candles(events)
 
     async def _biases(self, deliveries: Sequence[Delivery]) -> None:
         await self._engine.handle_bias(_only((MacroBiasUpdated,), deliveries))
+
+    async def _watch_candles(self) -> None:
+        while not await wait_or_stop(self._over, _LOOK_SECONDS):
+            await self._tried(self._watch.look())
 
     async def _sweep(self) -> None:
         while not self._over.is_set():
@@ -134,7 +149,7 @@ class _Active:
 
     async def _report(self) -> None:
         while True:
-            status = {**self._engine.status(), "compilations": compilations()}
+            status = {**self._engine.status(), **self._watch.status(), "compilations": compilations()}
             await self._context.report_status({"role": "active", "fence": self._term.fence, **status})
             if await wait_or_stop(self._over, self._settings.status_every_seconds):
                 return

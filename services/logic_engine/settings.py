@@ -28,6 +28,11 @@ class Settings(ServiceSettings):
         validation_alias="GAP_PATIENCE_MS",
         description="How far a symbol must have moved on before a minute that never came is passed over.",
     )
+    candle_freshness_seconds: PositiveFloat = Field(
+        150.0,
+        validation_alias="CANDLE_FRESHNESS_SECONDS",
+        description="Wall time without any candle of an exchange (one comes every minute) until it is announced.",
+    )
     sweep_every_seconds: PositiveFloat = Field(15.0, validation_alias="SWEEP_EVERY_SECONDS", description="Wall time.")
     lease_ttl_ms: PositiveInt = Field(10_000, ge=1_000, validation_alias="LOGIC_ENGINE_LEASE_TTL_MS")
     status_every_seconds: PositiveFloat = Field(2.0, validation_alias="STATUS_EVERY_SECONDS")

@@ -21,6 +21,7 @@ from services.notifier.connecting import (
 )
 from services.notifier.core.chart_model import ChartLook
 from services.notifier.core.chats import ChatProfile
+from services.notifier.engine_watch import EngineWatch
 from services.notifier.macro_charts import MacroCharts
 from services.notifier.messengers.console import CONSOLE_CHAT, ConsoleMessenger
 from services.notifier.messengers.port import Messenger
@@ -90,7 +91,15 @@ async def start(context: ServiceContext[NotifierSettings]) -> None:
                 )
                 tasks.create_task(consumer)
             tasks.create_task(_send(context, opened[0] if opened and chats else None, notifier))
-            tasks.create_task(_report(context, notifier, telegram=bool(chats)))
+            watch = EngineWatch(
+                bus=context.bus,
+                cache=context.cache,
+                clock=context.clock,
+                budget_seconds=settings.engine_freshness_seconds,
+                log=context.log,
+            )
+            tasks.create_task(watch.run(context.stopping))
+            tasks.create_task(_report(context, notifier, watch, telegram=bool(chats)))
             tasks.create_task(_warm(pool, context.log))
             if opened:
                 tasks.create_task(follow_token(context, opened[0]))
@@ -204,13 +213,16 @@ async def _warm(pool: ProcessChartPool, log: Any) -> None:
         log.warning("charts_unavailable", reason=str(error), exc_info=True)
 
 
-async def _report(context: ServiceContext[NotifierSettings], notifier: Notifier, *, telegram: bool) -> None:
+async def _report(
+    context: ServiceContext[NotifierSettings], notifier: Notifier, watch: EngineWatch, *, telegram: bool
+) -> None:
     """Say how the service is, every few seconds."""
     while True:
         mode = "telegram" if telegram else "console"
         with contextlib.suppress(TransientError):  # a busy store: the next report comes in a few seconds
             backlog = [await context.bus.backlog(name) for name in SUBSCRIPTIONS]
-            await context.report_status({"mode": mode, "backlog": sum(backlog), **notifier.status()})
+            status = {"mode": mode, "backlog": sum(backlog), **notifier.status(), **watch.status()}
+            await context.report_status(status)
         if await wait_or_stop(context.stopping, context.settings.status_seconds):
             return
 

@@ -86,6 +86,11 @@ class NotifierSettings(ServiceSettings):
     results_seconds: NonNegativeFloat = Field(
         10.0, validation_alias="STATUS_RESULTS_SECONDS", description="How old the results in /status may be."
     )
+    engine_freshness_seconds: PositiveFloat = Field(
+        120.0,
+        validation_alias="ENGINE_FRESHNESS_SECONDS",
+        description="Wall time without a sign of life of the logic engine (one comes every two seconds) until it is announced.",
+    )
     status_seconds: PositiveFloat = Field(5.0, validation_alias="NOTIFIER_STATUS_SECONDS")
 
     def sender_limits(self) -> SenderLimits:

@@ -7,7 +7,7 @@ import pytest
 
 from services.aggregator.core.coverage import SeriesKey
 from services.aggregator.core.identities import Identities
-from services.aggregator.feed_watch import FeedWatch
+from services.aggregator.feed_watch import feed_watch
 from shared.bus.memory import MemoryBus
 from shared.domain.errors import TransientError
 from shared.domain.splitting import split_by_minute
@@ -21,7 +21,7 @@ class World:
     def __init__(self, budget_seconds: float = 30) -> None:
         self.clock = EventClock(START_MS)
         self.bus = MemoryBus(load_topology(), self.clock)
-        self.watch = FeedWatch(bus=self.bus, clock=self.clock, exchange=EXCHANGE, budget_seconds=budget_seconds)
+        self.watch = feed_watch(bus=self.bus, clock=self.clock, exchange=EXCHANGE, budget_seconds=budget_seconds)
 
     async def after(self, seconds: float, *, batch: bool = False) -> list[Any]:
         self.clock.now_ms += round(seconds * 1000)
