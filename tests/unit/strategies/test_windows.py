@@ -133,3 +133,19 @@ def test_every_window_of_a_run_equals_the_window_of_a_table():
 def test_run_lengths():
     assert run_lengths([1, 1, 2, 1]) == ((1, 2), (2, 1), (1, 1))
     assert run_lengths([]) == ()
+
+
+def test_windows_of_one_moment_do_not_share_memory_and_those_of_the_next_are_whole():
+    """Memory is used again, for windows of the next candle only, and never twice at once."""
+    candles = candles_of(30)
+    table = WindowTable(Timeframe.M1, 6)
+    for symbol in ("A", "B"):
+        table.load((VENUE, symbol), [replace(candle, symbol=symbol) for candle in candles[:9]])
+    for now in range(9, 30):
+        table.push_next([replace(candles[now], symbol=symbol, close=candles[now].high) for symbol in ("A", "B")])
+        cuts = [table.windows([(VENUE, "A")]), table.windows([(VENUE, "B")]), table.windows([(VENUE, "A")], 3)]
+        expected = [candle.volume for candle in candles[: now + 1]]
+        assert [cut.columns.volume[0].tolist() for cut in cuts] == [expected[-6:], expected[-6:], expected[-3:]]
+        times_ms = [candle.open_time_ms for candle in candles[: now + 1]]
+        assert [cut.columns.open_time_ms[0].tolist() for cut in cuts] == [times_ms[-6:], times_ms[-6:], times_ms[-3:]]
+        assert not np.shares_memory(cuts[0].columns.close, cuts[1].columns.close)
