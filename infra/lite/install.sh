@@ -5,6 +5,7 @@
 # TELEGRAM_CHAT_ID and BACKUP_TARGET, where set, are written into a new /etc/crypto-signals/environment.
 # ROOT=folder with NO_SYSTEM=1 puts every file under the folder and touches no user, package or unit (tests).
 set -euo pipefail
+umask 022 # what it installs is for the user tracker to read
 
 app=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 root=${ROOT:-}

@@ -105,6 +105,16 @@ def test_the_installer_keeps_what_an_operator_wrote(tmp_path: Path):
     assert {unit.name for unit in UNITS} == {file.name for file in (tmp_path / "etc" / "systemd" / "system").iterdir()}
 
 
+def test_the_machines_start_is_a_script_that_shells_understand(tmp_path: Path):
+    template = (ROOT / "infra" / "modules" / "vm" / "startup.sh.tftpl").read_text(encoding="utf-8")
+    script = tmp_path / "startup.sh"
+    script.write_text(re.sub(r"\$\{\w+\}", "value", template))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("shellcheck"), script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
 async def rows_in(file: Path, *, add: int = 0) -> int:
     """How many signals the embedded file holds, after some were added."""
     database = open_database(file)

@@ -6,6 +6,10 @@ resource "google_project_service" "this" {
   disable_on_destroy = false
 }
 
+data "google_project" "this" {
+  project_id = var.project
+}
+
 module "vm" {
   source = "../../modules/vm"
 
@@ -19,8 +23,21 @@ module "vm" {
   telegram_bot_token  = var.telegram_bot_token
   telegram_chat_id    = var.telegram_chat_id
   backup_location     = var.backup_location
+  alert_email         = var.alert_email
   deletion_protection = var.deletion_protection
   depends_on          = [google_project_service.this]
+}
+
+module "budget" {
+  source = "../../modules/budget"
+  count  = var.billing_account == null ? 0 : 1
+
+  project         = var.project
+  project_number  = data.google_project.this.number
+  billing_account = var.billing_account
+  budget          = var.budget
+  budget_currency = var.budget_currency
+  channel         = module.vm.channel
 }
 
 output "machine" {

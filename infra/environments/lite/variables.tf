@@ -44,3 +44,26 @@ variable "deletion_protection" {
   type        = bool
   default     = false
 }
+
+variable "alert_email" {
+  description = "Who is told by mail."
+  type        = string
+}
+
+variable "billing_account" {
+  description = "Id of the billing account for the budget; null: no budget."
+  type        = string
+  default     = null
+}
+
+variable "budget" {
+  description = "Of a month; docs/cost.md says what is to be expected."
+  type        = number
+  default     = 25
+}
+
+variable "budget_currency" {
+  description = "The billing account's."
+  type        = string
+  default     = "USD"
+}

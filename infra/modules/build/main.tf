@@ -12,6 +12,18 @@ resource "google_project_iam_member" "builder" {
   member   = google_service_account.builder.member
 }
 
+# Reads what `gcloud builds submit` has uploaded, and no other bucket: the one with Terraform's state knows a password.
+resource "google_project_iam_member" "uploads" {
+  project = var.project
+  role    = "roles/storage.objectViewer"
+  member  = google_service_account.builder.member
+
+  condition {
+    title      = "uploads of gcloud builds submit"
+    expression = "resource.name.startsWith(\"projects/_/buckets/${var.project}_\")"
+  }
+}
+
 # A revision runs as its service's account, so who deploys it must be allowed to name that account, and no other.
 resource "google_service_account_iam_member" "acts_as" {
   for_each           = var.account_emails

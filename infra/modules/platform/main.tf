@@ -141,13 +141,20 @@ module "build" {
 module "monitoring" {
   source = "../monitoring"
 
+  labels      = module.plan.labels
+  alert_email = var.alert_email
+  silences    = module.plan.silences
+  depends_on  = [google_project_service.this]
+}
+
+module "budget" {
+  source = "../budget"
+  count  = var.billing_account == null ? 0 : 1
+
   project         = var.project
   project_number  = data.google_project.this.number
-  labels          = module.plan.labels
-  alert_email     = var.alert_email
-  silences        = module.plan.silences
   billing_account = var.billing_account
   budget          = var.budget
   budget_currency = var.budget_currency
-  depends_on      = [google_project_service.this]
+  channel         = module.monitoring.channel
 }

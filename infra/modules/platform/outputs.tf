@@ -37,3 +37,8 @@ output "images" {
   description = "Where images are pushed."
   value       = "${var.region}-docker.pkg.dev/${var.project}/${module.registry.repository}"
 }
+
+output "budgets" {
+  description = "None without a billing account."
+  value       = module.budget[*].name
+}

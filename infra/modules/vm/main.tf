@@ -183,3 +183,37 @@ resource "google_compute_instance" "this" {
 
   depends_on = [google_secret_manager_secret_iam_member.token, google_secret_manager_secret_version.token]
 }
+
+# A machine that is gone tells nobody. What its services see, they tell on Telegram.
+resource "google_monitoring_notification_channel" "email" {
+  display_name = "Operator"
+  type         = "email"
+  labels       = { email_address = var.alert_email }
+}
+
+resource "google_monitoring_alert_policy" "gone" {
+  display_name          = "The machine is silent"
+  combiner              = "OR"
+  severity              = "CRITICAL"
+  notification_channels = [google_monitoring_notification_channel.email.id]
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "No sign of life for ten minutes"
+
+    condition_absent {
+      filter   = "resource.type = \"gce_instance\" AND resource.label.instance_id = \"${google_compute_instance.this.instance_id}\" AND metric.type = \"compute.googleapis.com/instance/uptime\""
+      duration = "600s"
+
+      aggregations {
+        alignment_period   = "60s"
+        per_series_aligner = "ALIGN_RATE"
+      }
+    }
+  }
+
+  documentation {
+    content   = "`gcloud compute instances describe crypto-signals`; the data disk and its backups are apart from it."
+    mime_type = "text/markdown"
+  }
+}

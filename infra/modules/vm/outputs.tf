@@ -7,3 +7,8 @@ output "backups" {
   description = "Where backups go."
   value       = google_storage_bucket.backups.url
 }
+
+output "channel" {
+  description = "Id of the channel that is told."
+  value       = google_monitoring_notification_channel.email.id
+}

@@ -61,3 +61,8 @@ variable "deletion_protection" {
   description = "Whether the machine refuses to be destroyed; the data disk always does."
   type        = bool
 }
+
+variable "alert_email" {
+  description = "Who is told when the machine is silent."
+  type        = string
+}
