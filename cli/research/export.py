@@ -100,6 +100,7 @@ async def _trades(store: Store, request: ExportRequest) -> list[Record]:
             names = ("trade_id", "traded_at_ms", "price", "quantity_units", "taker_is_buyer")
             for values in zip(*(columns[name].tolist() for name in names), strict=True):
                 row = dict(zip(names, values, strict=True))
+                row["taker_is_buyer"] = bool(row["taker_is_buyer"])  # the tape keeps it as a number
                 found.append({"exchange": exchange, "symbol": symbol, **row, "quantity_scale": scale})
     return found
 
