@@ -53,19 +53,30 @@ def macd_crosses(close: "FloatArray", fast: int, slow: int, signal: int, first: 
     _seeded(close, fast, slow, signal, first, state)
     quick, steady, smooth = state[0], state[1], state[2]
     a_fast, a_slow, a_signal = 2.0 / (fast + 1.0), 2.0 / (slow + 1.0), 2.0 / (signal + 1.0)
-    before, count = quick - steady - smooth, 0
+    # An average waits for itself: a product and a sum, not a difference, a product and a sum, from candle to candle.
+    k_fast, k_slow, k_signal = 1.0 - a_fast, 1.0 - a_slow, 1.0 - a_signal
+    was_up, was_down, count = quick - steady > smooth, quick - steady < smooth, 0
     for i in range(first, close.shape[0]):
-        quick += a_fast * (close[i] - quick)
-        steady += a_slow * (close[i] - steady)
+        quick = quick * k_fast + a_fast * close[i]
+        steady = steady * k_slow + a_slow * close[i]
         line = quick - steady
-        smooth += a_signal * (line - smooth)
-        now = line - smooth
-        up = (now > 0.0) & (before <= 0.0)
+        smooth = smooth * k_signal + a_signal * line
+        up, down = line > smooth, line < smooth
         # Written on every candle, kept at a cross: a branch that comes out otherwise on one candle in twelve costs more.
         at[count] = i if up else -1 - i
-        count += int(up | ((now < 0.0) & (before >= 0.0)))
-        before = now
+        count += int((up and not was_up) | (down and not was_down))
+        was_up, was_down = up, down
     return count
+
+
+@kernel("int64(float64[::1])")
+def longest_rest(close: "FloatArray") -> int:
+    """How many candles in a row close where the one before did, at most: there averages that began elsewhere differ in noise alone."""
+    run, longest = 0, 0
+    for i in range(1, close.shape[0]):
+        run = run + 1 if close[i] == close[i - 1] else 0
+        longest = max(longest, run)
+    return longest
 
 
 @kernel("float64(float64[::1], boolean)", inline=True)

@@ -26,6 +26,9 @@ _REASONS: Final = {
     ExitReason.REVERSED: life.REASON_REVERSED,
 }
 
+_LEFT_MAX: Final = 1e-6  # of what a window began with, at its end
+_SETTLED: Final = 12  # times the lengths: what an average began with is below 1e-10 of itself
+
 
 class FastPath:
     """One history, many parameter sets: what they share is computed once."""
@@ -37,11 +40,7 @@ class FastPath:
     def trades(self, active: ActiveStrategy) -> Trades:
         """By series kernels for `macd_adx` without levels, else on every window by columns, else through Decisions."""
         strategy = active.strategy
-        if (
-            isinstance(strategy, MacdAdx)
-            and strategy.own.take_profit_pct is None
-            and strategy.own.stop_loss_pct is None
-        ):
+        if type(strategy) is MacdAdx and self._has_series(active, strategy):
             return self._lived(active, self._macd_adx(strategy, self._history.series[active.timeframe]))
         found = self.by_columns(active)
         return self.exact(active) if found is None else found
@@ -55,6 +54,21 @@ class FastPath:
         """Through Decisions and signals."""
         signals = Simulation([active], self._history).run({active.name: evaluate(active, self._history)}).signals
         return self._of_signals(active, signals)
+
+    def _has_series(self, active: ActiveStrategy, strategy: MacdAdx) -> bool:
+        """Where the whole series says what each window would: its first candles are forgotten at its end, and so are those before it.
+
+        Not for long averages, which remember where a window began; nor where a price stands still until every average has come to
+        it: whether it is above or below is a matter of the last bits then. Not with levels, which only the windows' path knows.
+        """
+        own, close = strategy.own, self._history.series[active.timeframe].values[3]
+        length = strategy.needs[0].length
+        left = (1 - 2 / (max(own.slow, own.signal) + 1)) ** (length - own.slow - own.signal)
+        if own.adx_min > 0:
+            left = max(left, (1 - 1 / own.adx_period) ** (length - 2 * own.adx_period))
+        rest: int = self._kept(("rest", active.timeframe), lambda: macd.longest_rest(close))
+        still = rest >= _SETTLED * (own.slow + own.signal)
+        return own.take_profit_pct is None and own.stop_loss_pct is None and left <= _LEFT_MAX and not still
 
     def _macd_adx(self, strategy: MacdAdx, own: Series) -> Asked:
         p, values, first = strategy.own, own.values, strategy.needs[0].length - 1

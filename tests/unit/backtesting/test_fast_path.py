@@ -104,6 +104,22 @@ def test_columns_of_every_window_make_the_trades_of_decisions_on_finer_candles(
     np.testing.assert_allclose(columns.fraction, exact.fraction, rtol=1e-11)
 
 
+@pytest.mark.parametrize(
+    ("still", "lengths"), [(300, (8, 24, 9)), (1_000, (8, 24, 9)), (1_000, (40, 100, 50)), (0, (40, 100, 50))]
+)
+def test_standing_prices_and_long_memories_make_the_trades_of_windows(hours, still, lengths):
+    candles = [
+        msgspec.structs.replace(one, open=2e4, high=2e4, low=2e4, close=2e4) if 900 < row < 900 + still else one
+        for row, one in enumerate(hours.candles[:3_000])
+    ]
+    path = FastPath(history_of(candles, []), Account())
+    parameters = {"adx_min": 0.0, **dict(zip(("fast", "slow", "signal"), lengths, strict=True))}
+    active = active_strategy("macd_adx", Timeframe.H1, parameters, on_opposite="close", max_age_candles=None)
+    fast, exact = path.trades(active), path.exact(active)
+    assert len(fast) > 10
+    assert np.array_equal(fast.rows[:, : life.ASK], exact.rows[:, : life.ASK])
+
+
 @pytest.mark.parametrize("kind", ["continuation", "reversal", "rsi_divergence", "macd_unified"])
 def test_what_columns_cannot_say_is_left_to_decisions(minutes, kind):
     active = active_strategy(kind, Timeframe.M15)
