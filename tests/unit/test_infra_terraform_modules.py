@@ -112,6 +112,29 @@ def test_whatever_runs_has_an_account_of_its_own():
     assert len(set(accounts.values())) == len(accounts)
 
 
+@pytest.mark.parametrize("name", ["staging", "production", "lite"])
+def test_the_example_of_an_environment_names_its_variables(name):
+    folder = INFRA / "environments" / name
+    example = (folder / "terraform.tfvars.example").read_text(encoding="utf-8")
+    named = set(re.findall(r"^(?:# )?(\w+) += ", example, re.MULTILINE))
+    declared = dict(body(folder)["variable"])
+    required = {variable for variable, content in declared.items() if "default" not in content}
+    assert required <= named <= set(declared)
+    assert not [variable for variable in named if declared[variable].get("sensitive")], (
+        "a file is no place for a secret"
+    )
+
+
+def test_nothing_is_made_before_its_api_is_enabled():
+    calls = dict(body(INFRA / "modules" / "platform")["module"])
+    enabled = {name for name, call in calls.items() if "google_project_service.this" in str(call.get("depends_on"))}
+    later = {name for name, call in calls.items() if re.search(r"module\.(" + "|".join(enabled) + r")\b", str(call))}
+    assert enabled | later == set(calls) - {"plan"}
+    assert "google_project_service.this" in str(
+        dict(body(INFRA / "environments" / "lite")["module"])["vm"]["depends_on"]
+    )
+
+
 def test_no_account_has_a_key_and_none_a_right_on_the_project_but_these():
     granted = {
         role

@@ -22,7 +22,7 @@ variable "source_ref" {
 variable "telegram_bot_token" {
   description = "From TF_VAR_telegram_bot_token, never from a file; needed at the first apply only."
   type        = string
-  default     = "unset"
+  default     = "\n"
   sensitive   = true
   ephemeral   = true
 }

@@ -65,6 +65,7 @@ module "redis" {
   labels     = module.plan.labels
   tier       = module.plan.redis.tier
   memory_gib = module.plan.redis.memory_gib
+  depends_on = [google_project_service.this]
 }
 
 module "secrets" {
@@ -78,6 +79,7 @@ module "secrets" {
   members             = module.iam.members
   labels              = module.plan.labels
   deletion_protection = var.deletion_protection
+  depends_on          = [google_project_service.this]
 }
 
 module "bigtable" {
@@ -93,6 +95,7 @@ module "bigtable" {
   labels              = module.plan.labels
   backup_hours        = var.backup_hours
   deletion_protection = var.deletion_protection
+  depends_on          = [google_project_service.this]
 }
 
 module "pubsub" {
@@ -110,6 +113,7 @@ module "pubsub" {
   publishers                = module.plan.publishers
   subscribers               = module.plan.subscribers
   members                   = module.iam.members
+  depends_on                = [google_project_service.this]
 }
 
 module "registry" {
@@ -121,6 +125,7 @@ module "registry" {
   scanning    = var.scanning
   images_kept = var.images_kept
   writer      = module.build.member
+  depends_on  = [google_project_service.this]
 }
 
 module "build" {

@@ -10,11 +10,12 @@ resource "google_secret_manager_secret" "this" {
 }
 
 # The first version, so that a unit can start at all. Write-only: it stands neither in the state nor in a plan. Rotating adds
-# a version by hand; it is mounted as `latest`, so no unit has to be deployed anew.
+# a version by hand; it is mounted as `latest`, so no unit has to be deployed anew. Where none is given it is an empty line, which
+# services take for missing: a text that could be guessed would open the webhook.
 resource "google_secret_manager_secret_version" "first" {
   for_each               = setsubtract(var.secrets, var.secrets_made)
   secret                 = google_secret_manager_secret.this[each.key].id
-  secret_data_wo         = lookup(var.first_values, each.key, "unset")
+  secret_data_wo         = lookup(var.first_values, each.key, "\n")
   secret_data_wo_version = 1
   deletion_policy        = "ABANDON"
 }

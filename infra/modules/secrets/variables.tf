@@ -15,7 +15,7 @@ variable "made_values" {
 }
 
 variable "first_values" {
-  description = "secret -> value of the first version; `unset` where none is given."
+  description = "secret -> value of the first version; an empty line where none is given."
   type        = map(string)
   sensitive   = true
   ephemeral   = true
