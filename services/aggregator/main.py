@@ -17,6 +17,7 @@ from shared.runtime.config import load_config
 from shared.runtime.consumer import consume, wait_or_stop
 from shared.runtime.leadership import Term, lead
 from shared.runtime.service import ServiceContext, run_service
+from shared.runtime.settings import require_writable
 
 LEASE_NAME = "aggregator"
 _LOOK_SECONDS = 1.0
@@ -26,6 +27,7 @@ Context = ServiceContext[Settings]
 
 async def start(context: Context) -> None:
     """Wait for the lease, be the active aggregator while it is held, wait again when it is lost."""
+    require_writable(context.settings.kernel_cache_dir, "NUMBA_CACHE_DIR")
     os.environ["NUMBA_CACHE_DIR"] = str(context.settings.kernel_cache_dir.resolve())  # before anything imports Numba
     warm_up()  # before the first batch, which must not wait for it
     settings = context.settings

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from shared.runtime.settings import require_writable
+
 
 def use_kernels(cache_dir: Path, *, require_compiled: bool) -> None:
     """From now on kernels come from this cache. Building a strategy loads its own and no other, which is a quicker start.
@@ -10,6 +12,7 @@ def use_kernels(cache_dir: Path, *, require_compiled: bool) -> None:
     A kernel that the cache lacks is compiled then, or is a PermanentError where `require_compiled` forbids that. Must run
     before anything imports Numba, which reads its cache folder once.
     """
+    require_writable(cache_dir, "NUMBA_CACHE_DIR")  # or every start compiles anew, for minutes
     os.environ["NUMBA_CACHE_DIR"] = str(cache_dir.resolve())
     from shared.indicators import refuse_cold
 

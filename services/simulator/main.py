@@ -177,10 +177,12 @@ def main() -> int:
         server, simulation = build_server(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        field = ".".join(str(part) for part in first["loc"])
+        prefix = "" if field.isupper() else Settings.model_config.get("env_prefix", "")  # some have names of their own
+        name = f"{prefix}{field}".upper() or "settings"
         reason = first["msg"].removeprefix("Value error, ")
         given = "" if "was" in reason else f", was {first['input']!r}"
-        return _refuse(f"setting {name}: {reason}{given}; correct the environment variable")
+        return _refuse(f"{name}: {reason}{given}; correct the environment variable")
     except TapeError as error:
         return _refuse(str(error))
     except OSError as error:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from google.api_core import exceptions
+from google.iam.v1.iam_policy_pb2 import TestIamPermissionsRequest
 from google.pubsub_v1.types import (
     DeadLetterPolicy,
     DeleteSubscriptionRequest,
@@ -26,6 +27,8 @@ RETENTION_HOURS: Final = 7 * 24  # how long what nobody has acknowledged is kept
 DEAD_LETTER_ACK_SECONDS: Final = 10
 # Pub/Sub's own forwarding is the second net: it acts where the adapter, which states the reason, could not.
 BROKER_ATTEMPTS_MORE: Final = 1
+_CONSUME: Final = "pubsub.subscriptions.consume"
+_PUBLISH: Final = "pubsub.topics.publish"
 BROKER_ATTEMPTS_MIN, BROKER_ATTEMPTS_MAX = 5, 100
 
 
@@ -123,21 +126,51 @@ async def _exists(client: PubSubClient, resource: Resource) -> bool:
     return True
 
 
-async def require_resources(client: PubSubClient, topology: Topology) -> None:
+async def require_resources(client: PubSubClient, topology: Topology, *, service: str = "") -> None:
     """For the start of a process: raise PermanentError naming all that is missing, or why nothing can be seen.
 
     Later, a missing topic is transient: the messages that wait for it are innocent. An account that may not look (a
-    service needs no more than publishing and subscribing) is not stopped here.
+    service needs no more than publishing and subscribing) is asked what it may do instead.
     """
     try:
         missing = await missing_resources(client, topology)
     except TransientError as error:
         if isinstance(error.__cause__, exceptions.PermissionDenied):
+            await _require_rights(client, topology, service)
             return
         raise PermanentError(str(error)) from error
     if missing:
         where = f"project {client.project} at {client.host}"
-        raise PermanentError(f"missing in {where}: {', '.join(missing)}; `cst infra create` makes them on emulators")
+        raise PermanentError(
+            f"missing in {where}: {', '.join(missing)}; GOOGLE_CLOUD_PROJECT or PUBSUB_PROJECT_ID names the project,"
+            " `cst infra create` makes them on emulators"
+        )
+
+
+async def _require_rights(client: PubSubClient, topology: Topology, service: str) -> None:
+    """Raise PermanentError naming what the service needs and its account may not do. Asking this needs no right at all."""
+    name = service.replace("_", "-")
+    reads = [item.name for item in topology.subscriptions if item.name.startswith(f"{name}--")]
+    publishes = [topic for item in topology.services if item.name == name for topic in item.publishes]
+    needs = [(_CONSUME, "subscription", one, client.subscription_path(one)) for one in reads]
+    needs += [(_PUBLISH, "topic", one, client.topic_path(one)) for one in publishes]
+    allowed = await asyncio.gather(*(_may(client, permission, path) for permission, _, _, path in needs))
+    lacking = [f"{kind} {one}" for (_, kind, one, _), may in zip(needs, allowed, strict=True) if not may]
+    if lacking:
+        raise PermanentError(
+            f"no permission in project {client.project} at {client.host}: {', '.join(lacking)}; GOOGLE_CLOUD_PROJECT or"
+            f" PUBSUB_PROJECT_ID names the wrong project, or the account lacks {_CONSUME} and {_PUBLISH} (infra/ grants them)"
+        )
+
+
+async def _may(client: PubSubClient, permission: str, path: str) -> bool:
+    """Where that cannot be said (an emulator has no accounts), it is believed."""
+    request = TestIamPermissionsRequest(resource=path, permissions=[permission])
+    try:
+        answer = await client.call(f"rights on {path}", client.subscriber.test_iam_permissions, request)
+    except (PermanentError, TransientError) as error:
+        return not isinstance(error.__cause__, exceptions.PermissionDenied | exceptions.NotFound)
+    return permission in answer.permissions
 
 
 async def delete_resources(client: PubSubClient, topology: Topology) -> list[str]:

@@ -17,6 +17,7 @@ from shared.cache.port import Cache
 from shared.domain.errors import PermanentError
 from shared.domain.topology import Table, Topology
 from shared.runtime.clock import Clock
+from shared.runtime.reachable import require_server
 from shared.runtime.settings import ServiceSettings, SettingsError
 from shared.sqlite.database import Database, open_database
 from shared.store.port import Store
@@ -75,7 +76,7 @@ async def open_adapters(
         store, cache, bus = await asyncio.gather(
             _store(settings, choice, topology, clock, database, service=service),
             _cache(settings, choice, clock, database),
-            _bus(settings, choice, topology, clock, database),
+            _bus(settings, choice, topology, clock, database, service=service),
         )
         for close in (store.close, cache.close, bus.close):
             stack.push_async_callback(_bounded, close)
@@ -117,16 +118,24 @@ async def _database(settings: ServiceSettings, stack: contextlib.AsyncExitStack)
 
 
 async def _bus(
-    settings: ServiceSettings, choice: Choice, topology: Topology, clock: Clock, database: Database | None
+    settings: ServiceSettings,
+    choice: Choice,
+    topology: Topology,
+    clock: Clock,
+    database: Database | None,
+    *,
+    service: str = "",
 ) -> Bus:
     if choice.bus == "pubsub":
+        if settings.pubsub_emulator_host:
+            await require_server("PUBSUB_EMULATOR_HOST", settings.pubsub_emulator_host, "the Pub/Sub emulator")
         from shared.bus.pubsub import PubSubBus
         from shared.bus.pubsub_admin import require_resources
         from shared.bus.pubsub_client import PubSubClient
 
         client = await PubSubClient.connect(pubsub_project(settings), settings.pubsub_emulator_host)
         try:
-            await require_resources(client, topology)
+            await require_resources(client, topology, service=service)
         except PermanentError:
             await client.close()
             raise
@@ -147,12 +156,15 @@ async def _store(
     service: str = "",
 ) -> Store:
     if choice.store == "bigtable":
+        place = bigtable_place(settings)
+        if settings.bigtable_emulator_host:
+            await require_server("BIGTABLE_EMULATOR_HOST", settings.bigtable_emulator_host, "the Bigtable emulator")
         from shared.store.bigtable_import import import_data_client
 
         import_data_client()
         from shared.store.bigtable import BigtableStore
 
-        store = BigtableStore(*bigtable_place(settings), topology, clock)
+        store = BigtableStore(*place, topology, clock)
         try:
             await _require_tables(store, topology.tables_of(service))
         except PermanentError:
@@ -185,7 +197,8 @@ async def _require_tables(store: Store, tables: Sequence[Table]) -> None:
         table.name: answer for table, answer in zip(tables, answers, strict=True) if isinstance(answer, PermanentError)
     }
     if faults:
-        raise PermanentError(f"tables {', '.join(faults)}: {next(iter(faults.values()))}")
+        hint = "GOOGLE_CLOUD_PROJECT and BIGTABLE_INSTANCE name their place"
+        raise PermanentError(f"tables {', '.join(faults)}: {next(iter(faults.values()))}; {hint}")
 
 
 def pubsub_project(settings: ServiceSettings) -> str:

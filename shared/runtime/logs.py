@@ -16,7 +16,7 @@ import structlog
 from pydantic import SecretStr
 
 from shared.runtime.redaction import hide, redact, redact_value
-from shared.runtime.settings import ServiceSettings
+from shared.runtime.settings import ServiceSettings, SettingsError
 
 __all__ = ["configure_logging", "redact"]
 
@@ -126,10 +126,15 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 def _handler(settings: ServiceSettings) -> logging.Handler:
     if settings.log_file is None:
         return logging.StreamHandler(sys.stderr)
-    settings.log_file.parent.mkdir(parents=True, exist_ok=True)
-    return logging.handlers.RotatingFileHandler(
-        settings.log_file,
-        maxBytes=settings.log_file_bytes_max,
-        backupCount=settings.log_files_kept,
-        encoding="utf-8",
-    )
+    try:
+        settings.log_file.parent.mkdir(parents=True, exist_ok=True)
+        return logging.handlers.RotatingFileHandler(
+            settings.log_file,
+            maxBytes=settings.log_file_bytes_max,
+            backupCount=settings.log_files_kept,
+            encoding="utf-8",
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"LOG_FILE: {settings.log_file} cannot be written ({error.strerror}); name another file, or none"
+        ) from error

@@ -12,13 +12,13 @@ from typing import Any, Final, NoReturn
 import structlog
 
 from shared.domain.errors import PermanentError
-from shared.runtime.adapters import open_adapters
+from shared.runtime.adapters import chosen, open_adapters
 from shared.runtime.logs import configure_logging, redact
 from shared.runtime.metrics import Metrics
 from shared.runtime.observed_bus import ObservedBus
 from shared.runtime.observing import observed
 from shared.runtime.service_context import ServiceContext, SettingsT
-from shared.runtime.settings import SettingsError
+from shared.runtime.settings import require_writable
 from shared.runtime.topology import load_topology
 
 __all__ = ["ServiceContext", "SettingsT", "fail", "open_context", "run_service"]
@@ -32,12 +32,8 @@ _CLOSE_SECONDS_MAX: Final = 2.0  # after SHUTDOWN_SECONDS_MAX, until the process
 @contextlib.asynccontextmanager
 async def open_context(name: str, settings: SettingsT) -> AsyncIterator[ServiceContext[SettingsT]]:
     """Open the adapters that the settings choose, and close them again."""
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"DATA_DIR: the folder {settings.data_dir} cannot be made ({error.strerror}); name one that can be written"
-        ) from error
+    if chosen(settings).embedded:
+        require_writable(settings.data_dir, "DATA_DIR")
     topology, clock = load_topology(), settings.clock()
     metrics = Metrics(name, observed=settings.is_observed, market_speed=settings.market_clock_speed)
     async with open_adapters(settings, topology, clock, service=name) as adapters:
@@ -80,9 +76,7 @@ def fail(name: str, error: BaseException, code: int) -> NoReturn:
 
 async def _run(name: str, settings: SettingsT, start: Start[SettingsT]) -> None:
     async with open_context(name, settings) as context, observed(context):
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, _stop, context)
+        _stop_on_signals(context)
         context.log.info("service_started", instance_id=settings.instance_id, pid=os.getpid())
         task = asyncio.ensure_future(start(context))
         stop = asyncio.ensure_future(context.stopping.wait())
@@ -99,13 +93,23 @@ async def _run(name: str, settings: SettingsT, start: Start[SettingsT]) -> None:
         context.log.info("service_stopped")
 
 
-def _stop(context: ServiceContext[Any]) -> None:
-    """SIGTERM: end in good order; what hangs even so (a thread, a driver) is cut off, which loses as little as a kill."""
-    context.vitals.stopping = True
-    context.stopping.set()
-    watchdog = threading.Timer(context.settings.shutdown_seconds_max + _CLOSE_SECONDS_MAX, os._exit, (EXIT_FAILURE,))
-    watchdog.daemon = True
-    watchdog.start()
+def _stop_on_signals(context: ServiceContext[Any]) -> None:
+    """SIGTERM, SIGINT: end in good order; what hangs even so (the event loop, a driver) is cut off, which loses as little
+    as a kill. The handler is the interpreter's, not the event loop's, which may be what hangs.
+    """
+    loop = asyncio.get_running_loop()
+    seconds = context.settings.shutdown_seconds_max + _CLOSE_SECONDS_MAX
+
+    def stop(*_: object) -> None:
+        context.vitals.stopping = True
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(context.stopping.set)
+        watchdog = threading.Timer(seconds, os._exit, (EXIT_FAILURE,))
+        watchdog.daemon = True
+        watchdog.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
 
 
 def _root(error: BaseException) -> BaseException:

@@ -9,6 +9,7 @@ import base64
 import binascii
 import os
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -183,6 +184,18 @@ def load_settings(settings_class: type[SettingsType]) -> SettingsType:
             for fault in error.errors()
         ]
         raise SettingsError(f"fix these settings (environment or .env): {'; '.join(faults)}") from error
+
+
+def require_writable(folder: Path, variable: str) -> None:
+    """Make the folder where it is missing; raise SettingsError where nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"{variable}: the folder {folder} cannot be written ({error.strerror}); name one that can"
+        ) from error
 
 
 def read_env_file(path: Path) -> None:

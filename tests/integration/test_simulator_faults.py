@@ -235,8 +235,8 @@ def test_a_process_ends_cleanly_and_refuses_in_one_line(tmp_path):
     assert "is not free" in busy
     assert "SIMULATOR_PORT" in busy
     assert "cannot be read" in refused(environment_of(port=0, tape=tmp_path / "none.csv"))
-    assert "setting symbols" in refused(environment_of(port=0, symbols="btc"))
-    assert "setting speed" in refused(environment_of(port=0, speed=-1))
+    assert "SIMULATOR_SYMBOLS" in refused(environment_of(port=0, symbols="btc"))
+    assert "SIMULATOR_SPEED" in refused(environment_of(port=0, speed=-1))
 
 
 def refused(environment):
