@@ -9,6 +9,7 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
@@ -23,11 +24,18 @@ from shared.store.candles import CandleStore
 from shared.store.signals import SignalStore
 from shared.store.sqlite import SqliteStore
 from tests.support.engine_market import VENUE, a_candle, closed
+from tests.support.simulator import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = f"""
 venues: {{{VENUE}: {{symbols: [BTCUSDT]}}}}
 strategies: [{{name: rsi_divergence}}]
+"""
+EVERY_KIND = """
+strategies:
+  - {name: rsi_divergence}
+  - {name: continuation, timeframe: 1m}
+  - {name: manager, timeframe: 1m, parameters: {members: [{kind: donchian}, {kind: supertrend}]}}
 """
 
 
@@ -128,3 +136,36 @@ async def test_a_cold_kernel_cache_is_refused_where_it_must_be_warm(place):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "run ./start_services.sh setup" in errors.decode().splitlines()[-1]
+
+
+async def test_a_warm_engine_serves_without_compiling_anything_and_says_so_in_a_metric(place):
+    (place.folder / "tracker.yaml").write_text(CONFIG.partition("strategies")[0] + EVERY_KIND, encoding="utf-8")
+    candles = falling()
+    await place.candles.save(candles[:-1], fence=None)
+    port = free_port()
+    process = place.engine(REQUIRE_COMPILED="1", HTTP_PORT=str(port))
+    try:
+
+        async def is_active():
+            return (await place.status()).get("series") == 1
+
+        async def has_decided():
+            return (await place.status()).get("decisions") == 3
+
+        await place.until(is_active)
+        assert await misses(port) == "0"
+        await place.candles.save(candles[-1:], fence=None)
+        await place.bus.publish("candles-closed", [closed(candles[-1])])
+        await place.until(has_decided)
+        assert await misses(port) == "0"
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+async def misses(port: int) -> str:
+    """The metric of kernels that were compiled in the process, as a scraper reads it."""
+    async with httpx.AsyncClient() as client:
+        text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    [value] = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith("cst_kernel_cache_misses")]
+    return value.removesuffix(".0")
