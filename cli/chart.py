@@ -10,11 +10,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 import structlog
 
-from cli.chart_signals import newest_signal
+from cli.chart_signals import BARS_READ, Told, candles_wanted, newest_told, strategy_of
 from services.notifier.chart_drawing import draw_chart
 from services.notifier.charts import ChartService, ChartUnavailableError, strategy_kinds
 from services.notifier.core.chart_model import ChartLook, build_chart_model, build_market_model
-from services.notifier.core.chart_values import ChartModel
+from services.notifier.core.chart_texts import clip
+from services.notifier.core.chart_values import ChartModel, Mark
+from shared.domain.candle_runs import without_holes
 from shared.domain.errors import PermanentError
 from shared.domain.timeframe import Timeframe
 from shared.exchanges.candle_files import CandleFile, open_candle_file
@@ -25,7 +27,7 @@ from shared.runtime.topology import load_topology
 from shared.store.signals import SignalStore
 
 _SIGNAL_ID: Final = re.compile(r"[0-9a-f]{16}")
-_BARS_READ: Final = 700  # of a file: the longest window, and what follows an entry
+_BARS_AFTER: Final = 40  # candles shown behind an alert
 _FILE_NAME: Final = re.compile(r"(?P<exchange>[a-z]+_?[a-z]*)_(?P<symbol>[A-Z0-9]+)_")
 
 
@@ -37,6 +39,7 @@ class ChartRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeframe: str
     candles: Path | None
     strategy: str
+    config: Path | None
     at: str
     out: Path | None
     look: ChartLook
@@ -79,14 +82,38 @@ def _model_of(source: CandleFile, request: ChartRequest) -> ChartModel:
     symbol = request.subject or (named["symbol"] if named else source.file.name.partition(".")[0])
     exchange = request.exchange or (named["exchange"].replace("_", "-") if named else "file")
     before_ms = _time_ms(request.at) if request.at else None
-    candles = source.candles(exchange, symbol, last=_BARS_READ, before_ms=before_ms)
+    active = strategy_of(request.strategy, source.timeframe, request.config) if request.strategy else None
+    wanted = BARS_READ if active is None else candles_wanted(active, source.timeframe)
+    candles = source.candles(exchange, symbol, last=wanted, before_ms=before_ms)
     if not candles:
         raise PermanentError(f"--at must lie after the first candle of the file, was {request.at} ({source.file})")
-    if not request.strategy:
+    if active is None:
         return build_market_model(candles, look=request.look)
-    signal, parameters = newest_signal(request.strategy, candles)
-    shown = [c for c in candles if signal.exit is None or c.open_time_ms < signal.exit.closed_at_ms]
-    return build_chart_model(signal, shown, parameters=parameters, look=request.look)
+    whole, _ = without_holes(candles, absent_is_flat=source.absent_is_flat)
+    return model_told(newest_told(active, whole), request.look)
+
+
+def model_told(told: Told, look: ChartLook) -> ChartModel:
+    """The chart of a strategy's newest entry, or of its newest alerts."""
+    kind, signal = told.active.strategy.name, told.signal
+    if signal is None:
+        return _model_of_alerts(told, kind, look)
+    shown = [c for c in told.candles if signal.exit is None or c.open_time_ms < signal.exit.closed_at_ms]
+    return build_chart_model(signal, shown, kind=kind, parameters=told.parameters, look=look)
+
+
+def _model_of_alerts(told: Told, kind: str, look: ChartLook) -> ChartModel:
+    """The market around the candle that raised them, and that candle marked."""
+    at_ms, price = told.alerts[0].candle_close_time_ms, told.alerts[0].price
+    known = sum(candle.close_time_ms <= at_ms for candle in told.candles)
+    shown = told.candles[: known + _BARS_AFTER]
+    decimals, later = told.alerts[0].price_decimals, len(shown) - known
+    model = build_market_model(shown, kind=kind, price_decimals=decimals, later=later, look=look)
+    return msgspec.structs.replace(
+        model,
+        subtitle=clip(f"{kind} · {', '.join(alert.alert for alert in told.alerts)}"),
+        marks=(Mark(kind="entry", bar=model.decision_bar + 0.5, price=price),),
+    )
 
 
 async def _from_store(request: ChartRequest) -> tuple[str, bytes]:
@@ -151,4 +178,4 @@ def _time_ms(text: str) -> int:
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-__all__ = ["ChartRequest", "make_look", "run_chart"]
+__all__ = ["ChartLook", "ChartRequest", "make_look", "model_told", "run_chart"]

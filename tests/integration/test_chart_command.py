@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from cli.chart import ChartLook, model_told
+from cli.chart_signals import newest_told
 from cli.main import main
+from shared.deciding.active import active_strategy
 from shared.domain.signals import Signal
 from shared.domain.slots import SignalRecord
+from shared.domain.timeframe import Timeframe
+from shared.exchanges.candle_files import open_candle_file
 from shared.runtime.clock import ScaledClock
 from shared.runtime.topology import load_topology
 from shared.sqlite.database import open_database
@@ -100,3 +105,38 @@ def test_a_strategys_entry_on_candles_of_a_file_is_drawn_with_what_followed(fold
     )
     assert "must be that of the file, 1m" in failed(["chart", "--candles", str(file), "--timeframe", "5m"], capsys)
     assert "first candle of the file" in failed(["chart", "--candles", str(file), "--at", "2020-01-01"], capsys)
+
+
+def test_what_only_alerts_or_reads_several_timeframes_is_marked_by_its_name_in_a_configuration(
+    folder, capsys, market_data
+):
+    file = market_data / "ohlcv" / "bybit_spot_BTCUSDT_1m_2022-12-13.csv"
+    config = folder / "tracker.yaml"
+    member = "members: [{kind: donchian}]"
+    config.write_text(
+        "venues: {bybit-spot: {symbols: [BTCUSDT]}}\nstrategies:\n"
+        f"  - {{name: chief, kind: manager, timeframe: 5m, parameters: {{mode: first, {member}}}}}\n"
+        "  - {name: macd_unified, timeframe: 15m}\n",
+        encoding="utf-8",
+    )
+    told = ["chart", "--candles", str(file), "--config", str(config), "--strategy"]
+    with pytest.raises(SystemExit):
+        main([*told, "chief"])
+    assert shown(capsys).name == "chart_BTCUSDT_5m.png"
+    assert "reads 350 of 15m and 350 of 5m in a row" in failed([*told, "macd_unified"], capsys)
+    assert "--strategy must be a name in" in failed([*told, "nobody"], capsys)
+
+
+def test_the_newest_alert_is_marked_where_it_was_raised(market_data):
+    source = open_candle_file(market_data / "ohlcv" / "binance_spot_BTCUSDT_1m_2023-03_2023-04.csv.gz")
+    active = active_strategy("macd_unified", Timeframe.M15)
+    candles = source.candles("binance-spot", "BTCUSDT", last=8_000)
+    told = newest_told(active, candles)
+    assert told.signal is None
+    assert {alert.alert for alert in told.alerts} <= set(active.strategy.alert_rules)
+    model = model_told(told, ChartLook())
+    [mark] = model.marks
+    marked = model.open_time_ms[model.decision_bar]
+    assert marked == told.alerts[0].candle_open_time_ms
+    assert (mark.bar, mark.price) == (model.decision_bar + 0.5, model.close[model.decision_bar])
+    assert len(model.open_time_ms) - 1 - model.decision_bar >= 30

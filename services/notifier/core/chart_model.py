@@ -128,17 +128,19 @@ def build_market_model(
     *,
     kind: str = "",
     price_decimals: int | None = None,
+    later: int = 0,
     look: ChartLook = DEFAULT_LOOK,
 ) -> ChartModel:
     """The chart of a market without a signal: the newest 120 candles, volume, the last price, and RSI or a strategy's panes.
 
     kind: the strategy, for a chart beside its alert, say. price_decimals: of the instrument; by default as many as the
-    candles' prices have. Raises as build_chart_model.
+    candles' prices have. later: how many of the candles came after the one that the chart is about, fewer than are shown.
+    Raises as build_chart_model.
     """
     _check_series(candles, "market chart")
     words = chart_words(look.language)
     bars = min(len(candles), BARS_MAX)
-    view = view_of(VIEWS.get(kind, MARKET_VIEW), columns_of(candles, bars, bars - 1), {})
+    view = view_of(VIEWS.get(kind, MARKET_VIEW), columns_of(candles, bars, bars - 1 - later), {})
     shown = candles[-bars:]
     last = shown[-1].close
     change = (last / shown[0].open - 1) * 100
@@ -152,7 +154,7 @@ def build_market_model(
         result=f"{signed_percent(change)} %",
         footer_right=f"{time_text(shown[-1].close_time_ms, look.zone)} {zone_name(shown[-1].close_time_ms, look.zone)}",
         won=change >= 0,
-        decision_bar=bars - 1,
+        decision_bar=bars - 1 - later,
     )
 
 
