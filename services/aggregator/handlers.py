@@ -9,6 +9,7 @@ from services.aggregator.auditing import Auditor
 from services.aggregator.closing import Closer
 from services.aggregator.core.audit_plan import AuditLimits
 from services.aggregator.core.limits import Limits
+from services.aggregator.core.sequence_gaps import SequenceGaps
 from services.aggregator.core.tape_budget import TapeLimits
 from services.aggregator.correcting import Corrector
 from services.aggregator.recovery import Recovery
@@ -23,8 +24,10 @@ from shared.domain.trades import TradeBatch
 from shared.exchanges.venue import VenueRest
 from shared.runtime.crash import crash_point
 from shared.store.port import Store
+from shared.store.refill_requests import RefillRequest, RefillRequestStore
 
 SYMBOL_BUDGET_MS: Final = 60_000
+SEQUENCE_PATIENCE_MS: Final = 30_000  # longer than the lease after which a batch comes again
 SUBSCRIPTION: Final = "aggregator--raw-tick-data-bybit"
 
 
@@ -48,6 +51,7 @@ class Aggregator:
         audit_limits: AuditLimits | None = None,
         tape_limits: TapeLimits | None = None,
         symbol_budget_ms: int = SYMBOL_BUDGET_MS,
+        sequence_patience_ms: int = SEQUENCE_PATIENCE_MS,
     ) -> None:
         self._state = State(
             store=store,
@@ -66,6 +70,8 @@ class Aggregator:
         self._repairer = Repairer(self._state)
         self._symbols = SymbolWatch(self._state, budget_ms=symbol_budget_ms)
         self._auditor = Auditor(self._state, audit_limits or AuditLimits())
+        self._gaps = SequenceGaps(patience_ms=sequence_patience_ms)
+        self._requests = RefillRequestStore(store)
         self._append_lock = asyncio.Lock()
         self._recovered = False
 
@@ -142,6 +148,14 @@ class Aggregator:
     async def look_at_symbols(self) -> None:
         """Tell which symbols stopped being seen, and which are seen again."""
         await self._symbols.look()
+
+    async def ask_for_lost_batches(self, now_wall_ms: int) -> None:
+        """Ask ingestion to fetch again what batches that never came must have held."""
+        state = self._state
+        for gap in self._gaps.due(state.coverage.sessions(), state.coverage, now_wall_ms):
+            await self._requests.ask(RefillRequest(*gap, asked_at_ms=now_wall_ms), fence=state.fence)
+            state.counters["sequence_gaps"] += 1
+            state.log.warning("batches_missing", session=gap.session, from_ms=gap.from_ms, to_ms=gap.to_ms)
 
     @property
     def repair_is_wanted(self) -> bool:

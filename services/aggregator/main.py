@@ -82,6 +82,7 @@ class _Active:
             audit_limits=settings.audit_limits(),
             tape_limits=settings.tape_limits(),
             symbol_budget_ms=settings.symbol_freshness_ms,
+            sequence_patience_ms=round(settings.sequence_gap_seconds * 1000),
         )
 
     async def run(self) -> None:
@@ -185,12 +186,21 @@ class _Active:
 
     async def _watch_feed(self) -> None:
         while not await wait_or_stop(self._over, _LOOK_SECONDS):
-            looks = [*(feed.look for feed in self._feeds.values()), self._aggregator.look_at_symbols]
+            looks = [
+                *(feed.look for feed in self._feeds.values()),
+                self._aggregator.look_at_symbols,
+                self._look_for_gaps,
+            ]
             for look in looks:
                 try:
                     await look()
+                except FencedError as error:
+                    self._term.lost(error)
                 except TransientError as error:
                     self._context.log.warning("feed_will_be_told_again", error=str(error))
+
+    async def _look_for_gaps(self) -> None:
+        await self._aggregator.ask_for_lost_batches(self._context.clock.wall_ms())
 
     async def _audit(self) -> None:
         while not await wait_or_stop(self._over, self._settings.audit_every_seconds):

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from services.aggregator.core.audit_plan import AuditLimits
 from services.aggregator.core.limits import Limits
 from services.aggregator.core.tape_budget import TapeLimits
-from services.aggregator.handlers import SYMBOL_BUDGET_MS
+from services.aggregator.handlers import SEQUENCE_PATIENCE_MS, SYMBOL_BUDGET_MS
 from shared.domain.timeframe import MINUTE_MS
 from shared.exchanges.venue import BINANCE_SPOT, BYBIT_LINEAR
 from shared.runtime.settings import ServiceSettings
@@ -59,6 +59,11 @@ class Settings(ServiceSettings):
         SYMBOL_BUDGET_MS,
         validation_alias="SYMBOL_FRESHNESS_MS",
         description="Market time a symbol may lag behind its exchange until it is announced as blind.",
+    )
+    sequence_gap_seconds: PositiveFloat = Field(
+        SEQUENCE_PATIENCE_MS / 1000,
+        validation_alias="SEQUENCE_GAP_SECONDS",
+        description="Wall time a session's batch may be missing on the bus until ingestion is asked to fetch its trades again.",
     )
     audit_every_seconds: PositiveFloat = Field(
         60.0, validation_alias="AUDIT_EVERY_SECONDS", description="Wall time between rounds of comparing with klines."

@@ -59,7 +59,15 @@ class State:
         self.close_lock = asyncio.Lock()
         # A mark written and one cleared must not overtake each other.
         self.marks_lock = asyncio.Lock()
-        self.counters = {"batches": 0, "closed": 0, "corrected": 0, "partial": 0, "conflicts": 0, "refused": 0}
+        self.counters = {
+            "batches": 0,
+            "closed": 0,
+            "corrected": 0,
+            "partial": 0,
+            "conflicts": 0,
+            "refused": 0,
+            "sequence_gaps": 0,
+        }
         self.tape_begins_ms: dict[str, int] = {}  # earlier minutes of the exchange are not whole on the tape any more
         self.reset()
 

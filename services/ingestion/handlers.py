@@ -1,6 +1,6 @@
 """Feed events in, batches out. Synchronous and quick: the feed calls it for every frame."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -175,6 +175,16 @@ class Ingestion:
         for event in said:
             if event is not None:
                 self._publisher.say(event)
+
+    def asked_again(self, session: str, symbols: Sequence[str], from_ms: int) -> bool:
+        """Batches of the session never reached the aggregator: where it is ours, another one begins and fills from there on."""
+        if self._session is None or self._session.identity.session != session:
+            return False
+        for symbol in symbols:
+            self._frontier.fall_back(session, symbol, from_ms)
+        self._session.seal()
+        self._log.warning("session_restarts", session=session, from_ms=from_ms)
+        return True
 
     def end_session(self) -> None:
         """The open window goes out with the last promise; nothing follows in this session."""

@@ -84,6 +84,11 @@ class Refiller:
             for gap in self._frontier.of(hole.symbol).gaps:
                 self.fill_gap(identity, gap, instruments[hole.symbol])
 
+    def fill(self, identity: SessionIdentity, holes: Sequence[Hole], instruments: dict[str, Instrument]) -> None:
+        """Fill these holes beside whatever runs."""
+        for hole in holes:
+            self._begin(identity, hole, instruments[hole.symbol], None)
+
     def fill_gap(self, identity: SessionIdentity, gap: IdGap, instrument: Instrument) -> None:
         """Fetch the missing ids; the session goes on."""
         hole = Hole(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from services.ingestion.asked import Asked
 from services.ingestion.backlog import Backlog
 from services.ingestion.core.frontier import Frontier
 from services.ingestion.core.window import SessionIdentity
@@ -56,6 +57,14 @@ class IngestionService:
             log=context.log,
             limits=settings.refill_limits,
         )
+        self._asked = Asked(
+            context.store,
+            refiller=self.refiller,
+            clock=context.clock,
+            instance_id=_name(settings.instance_id),
+            exchange=self._rules.exchange,
+            log=context.log,
+        )
         self.ingestion: Ingestion | None = None
 
     async def run(self, feed: Feed, instruments: dict[str, Instrument]) -> None:
@@ -84,7 +93,10 @@ class IngestionService:
         publishing = asyncio.create_task(self.publisher.run())
         self.publisher.wake()
         feeding = asyncio.create_task(feed.run(ingestion.handle))
-        working = [asyncio.create_task(self._tick(ingestion)), asyncio.create_task(self._report(ingestion))]
+        working = [
+            asyncio.create_task(self._tick(ingestion)),
+            asyncio.create_task(self._report(ingestion, instruments)),
+        ]
         stopping = asyncio.create_task(context.stopping.wait())
         try:
             done, _ = await asyncio.wait({publishing, feeding, stopping, *working}, return_when=asyncio.FIRST_COMPLETED)
@@ -121,7 +133,7 @@ class IngestionService:
             await asyncio.sleep(TICK_SECONDS)
             ingestion.tick()
 
-    async def _report(self, ingestion: Ingestion) -> None:
+    async def _report(self, ingestion: Ingestion, instruments: dict[str, Instrument]) -> None:
         saved_at = time.monotonic()
         while True:
             await self._context.report_status(self.status(ingestion))
@@ -129,6 +141,7 @@ class IngestionService:
                 saved_at = time.monotonic()
                 try:
                     await save_frontier(self._context.store, self._rules.exchange, self._frontier)
+                    await self._asked.serve(ingestion, instruments)
                 except TransientError as error:
                     self._context.log.warning("frontier_not_saved", error=str(error))
             await asyncio.sleep(STATUS_SECONDS)
@@ -160,6 +173,7 @@ class IngestionService:
             "refills_failed": refiller.failed,
             "refilled_trades": refiller.trades,
             "id_gaps": ingestion.id_gaps,
+            "refills_asked_for": self._asked.served,
         }
 
     def _refilled(self, identity: SessionIdentity, symbol: str, last_id: int, at_ms: int) -> None:

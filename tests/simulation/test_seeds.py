@@ -8,8 +8,12 @@ from collections import Counter
 
 import pytest
 
+from shared.domain.candles import CandleQuality
+from shared.domain.timeframe import Timeframe
 from tests.simulation.run import run_seeds
-from tests.support.simulation.plan import LASTING, MOMENTARY, plan_of
+from tests.support.simulation.compare import differences
+from tests.support.simulation.market import START_MS, market_of
+from tests.support.simulation.plan import LASTING, MOMENTARY, Fault, fault_free, plan_of
 from tests.support.simulation.world import run_history
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "500"))
@@ -38,6 +42,7 @@ def test_the_histories_held_what_they_are_for():
     assert seen["duplicated"] > 0
     assert seen["store: full"] > 0
     assert seen["bus: down"] > 0
+    assert seen["bus: lost"] > 0
     assert seen["event clock_skew"] > 0
     assert seen["event blind"] > 0
     assert seen["revision partial"] > 0, "no minute closed with a hole"
@@ -55,3 +60,17 @@ def test_a_seed_always_plays_the_same_history():
     assert first.signals == second.signals
     assert first.counters == second.counters
     assert first.awaits == second.awaits
+
+
+def test_batches_that_the_bus_lost_are_fetched_again():
+    """Nothing else goes wrong: at the end every minute is made of its trades, none of a kline or of a part of them."""
+    calm = fault_free(3)
+    history = run_history(calm._replace(seed=0, faults=(Fault(100.0, "bus_loses", 0.0, 2),)))
+
+    assert history.counters["bus: lost"] == 2
+    own = [
+        one for (_, timeframe, at_ms), one in history.candles.items() if timeframe is Timeframe.M1 and at_ms >= START_MS
+    ]
+    assert {one.quality for one in own} <= {CandleQuality.COMPLETE, CandleQuality.REPAIRED}
+    assert any(one.revision > 1 for one in own), "the minute closed before its trades were fetched"
+    assert not list(differences(history, run_history(calm), market_of(3, calm.minutes)))

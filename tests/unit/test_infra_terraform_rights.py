@@ -85,7 +85,7 @@ def test_every_table_and_every_topic_with_events_has_somebody_who_writes_it():
 
 def test_a_service_asks_at_its_start_for_its_own_tables_only():
     topology = load_topology()
-    assert [table.name for table in topology.tables_of("ingestion")] == ["ingestion-frontier"]
+    assert [table.name for table in topology.tables_of("ingestion")] == ["ingestion-frontier", "refill-requests"]
     assert topology.tables_of("logic_engine") == topology.tables_of("logic-engine")
     assert topology.tables_of("") == topology.tables
 

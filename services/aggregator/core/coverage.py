@@ -99,6 +99,15 @@ class Coverage:
             return CandleQuality.COMPLETE
         return CandleQuality.REPAIRED if coverage.whole.covers(minute_ms, end_ms) else None
 
+    def sessions(self) -> list[SessionCoverage]:
+        """All that are remembered."""
+        return list(self._sessions.values())
+
+    def lacks(self, key: SeriesKey, start_ms: int, end_ms: int) -> bool:
+        """Whether nothing vouches for a part of the span."""
+        coverage = self._symbols.get(key)
+        return coverage is None or bool(coverage.whole.missing(start_ms, end_ms))
+
     def vouched_by(self, key: SeriesKey, minute_ms: int) -> tuple[Vouched, ...]:
         """Which sessions cover which part of the minute, in the order of the parts."""
         coverage = self._symbols.get(key)

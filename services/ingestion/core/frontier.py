@@ -57,6 +57,13 @@ class Frontier:
         self._settled[(session, symbol)] = None
         self._forget_oldest(self._settled)
 
+    def fall_back(self, session: str, symbol: str, time_ms: int) -> None:
+        """What this session published from the time on did not all arrive: it counts no more, and is filled again."""
+        self._settled.pop((session, symbol), None)
+        known = self.of(symbol)
+        if known.covered_to_ms is not None and known.covered_to_ms > time_ms:
+            self._symbols[symbol] = msgspec.structs.replace(known, covered_to_ms=time_ms, reached=None)
+
     def settle_after(
         self,
         refill: TradeBatch,

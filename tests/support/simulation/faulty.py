@@ -9,6 +9,7 @@ from shared.bus.memory import MemoryBus
 from shared.bus.port import Delivery
 from shared.domain.errors import TransientError
 from shared.domain.events import Event
+from shared.domain.trades import TradeBatch
 from shared.store.memory import MemoryStore
 from shared.store.port import Outcome, Row, Write
 from tests.support.simulation.process import may_die
@@ -25,6 +26,7 @@ class Trouble:
         self.down = False
         self.fail_share = self.repeat_share = self.delay_share = 0.0
         self.full = False
+        self.lose = 0  # so many batches of trades are taken and never delivered
         self.counters: dict[str, int] = {}
 
     def count(self, what: str) -> None:
@@ -74,6 +76,10 @@ class FaultyBus:
         trouble = self.trouble
         await trouble.before()
         for event in events:
+            if trouble.lose and isinstance(event, TradeBatch):
+                trouble.lose -= 1
+                trouble.count("lost")
+                continue
             copies = 1
             if trouble.repeat_share and trouble.chance.random() < trouble.repeat_share:
                 trouble.count("repeated")

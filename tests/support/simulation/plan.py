@@ -4,7 +4,7 @@ import random
 from typing import NamedTuple
 
 NAMES = ("ingestion-a", "ingestion-b", "aggregator-a", "aggregator-b", "engine", "notifier")
-MOMENTARY = ("cut", "lose", "duplicate", "reorder", "delay")
+MOMENTARY = ("cut", "lose", "duplicate", "reorder", "delay", "bus_loses")
 LASTING = (
     "refuse",
     "blackout",

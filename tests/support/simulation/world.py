@@ -274,6 +274,8 @@ class World:
                 self.venue.cut()
             case "lose" | "duplicate" | "reorder" | "delay":
                 setattr(faults, fault.kind, fault.amount)
+            case "bus_loses":
+                bus.lose += fault.amount
             case "refuse":
                 faults.refuse_until = until
                 self.venue.cut()
