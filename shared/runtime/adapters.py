@@ -163,10 +163,11 @@ async def _store(
 
         import_data_client()
         from shared.store.bigtable import BigtableStore
+        from shared.store.bigtable_connection import RefusedError
 
         store = BigtableStore(*place, topology, clock)
         try:
-            await _require_tables(store, topology.tables_of(service))
+            await require_tables(store, topology.tables_of(service), RefusedError)
         except PermanentError:
             await _bounded(store.close)
             raise
@@ -190,11 +191,16 @@ async def _cache(settings: ServiceSettings, choice: Choice, clock: Clock, databa
     return SqliteCache(database, clock)
 
 
-async def _require_tables(store: Store, tables: Sequence[Table]) -> None:
-    """Read a row of each, so that a missing one ends the start and not, later, a message."""
+async def require_tables(store: Store, tables: Sequence[Table], refused: type[Exception]) -> None:
+    """Read a row of each, so that what is missing ends the start and not, later, a message. refused: a right is missing.
+
+    A store that does not answer ends nothing: it is waited for. Raises PermanentError naming the tables.
+    """
     answers = await asyncio.gather(*(store.get(table.name, "~") for table in tables), return_exceptions=True)
     faults = {
-        table.name: answer for table, answer in zip(tables, answers, strict=True) if isinstance(answer, PermanentError)
+        table.name: answer
+        for table, answer in zip(tables, answers, strict=True)
+        if isinstance(answer, PermanentError | refused)
     }
     if faults:
         hint = "GOOGLE_CLOUD_PROJECT and BIGTABLE_INSTANCE name their place"

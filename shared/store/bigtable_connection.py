@@ -45,6 +45,10 @@ _UNANSWERED: Final = (
 ResultT = TypeVar("ResultT")
 
 
+class RefusedError(TransientError):
+    """Refused although this connection's other calls were answered: a token has ended, or a right on the table is missing."""
+
+
 class BigtableConnection:
     """Calls on tables of one instance. Made inside a running event loop; `deadline_seconds` holds for every call.
 
@@ -136,7 +140,7 @@ class BigtableConnection:
                 return TransientError(f"the table is gone: {text} ({place}); {hint}")
             return PermanentError(f"no such table: {text} ({place}); {hint}")
         if _is_any(causes, api_errors.Forbidden, api_errors.Unauthorized, RefreshError):
-            kind = TransientError if self._answered else PermanentError
+            kind = RefusedError if self._answered else PermanentError
             return kind(f"Bigtable refuses these credentials: {text} ({place})")
         if _is_any(causes, api_errors.InvalidArgument):
             return PermanentError(f"Bigtable refuses the request: {text} ({place})")

@@ -3,14 +3,17 @@
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import grimp
 import pytest
 
 from cli.infra_settings import SERVICE_SETTINGS
-from shared.domain.errors import InvalidValueError
+from shared.domain.errors import InvalidValueError, PermanentError, TransientError
 from shared.domain.topology import ServiceRights, Topology
+from shared.runtime.adapters import require_tables
 from shared.runtime.topology import load_topology
+from shared.store.bigtable_connection import RefusedError
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = {
@@ -102,3 +105,35 @@ def test_rights_to_what_is_not_declared_are_refused(rights, message):
     real = load_topology()
     with pytest.raises(InvalidValueError, match=message):
         Topology(topics=real.topics, subscriptions=real.subscriptions, tables=real.tables, services=(rights,))
+
+
+class StoreOfAnAccount:
+    """A store whose account may read some tables only."""
+
+    def __init__(self, readable: set[str], *, is_away: bool = False) -> None:
+        self._readable = readable
+        self._is_away = is_away
+        self.asked: list[str] = []
+
+    async def get(self, table: str, _key: str) -> None:
+        self.asked.append(table)
+        if self._is_away:
+            raise TransientError("no answer")
+        if table not in self._readable:
+            raise RefusedError(f"permission denied, table {table}")
+
+
+async def test_an_account_with_its_own_rights_starts_and_one_that_lacks_a_right_is_told_which():
+    own = load_topology().tables_of("notifier-webhook")
+    names = {table.name for table in own}
+
+    store: Any = StoreOfAnAccount(names)
+    await require_tables(store, own, RefusedError)
+    assert set(store.asked) == names
+
+    store = StoreOfAnAccount(names - {"audit"})
+    with pytest.raises(PermanentError, match="tables audit: permission denied, table audit"):
+        await require_tables(store, own, RefusedError)
+
+    store = StoreOfAnAccount(names, is_away=True)
+    await require_tables(store, own, RefusedError)  # waited for, later
