@@ -65,10 +65,12 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
                 stderr=output,
             )
 
-    def healthy(self, **environment: str) -> bool:
-        """Whether the HEALTHCHECK of the image says so."""
+    def healthy(self, *, check: tuple[str, ...] = (), **environment: str) -> bool:
+        """Whether the HEALTHCHECK of the image says so, or another check of it."""
+        python = str(self.root / "opt" / "venv" / "bin" / "python")
+        command = [python if word == "python" else word for word in check or self.healthcheck]
         answer = subprocess.run(
-            self.healthcheck, cwd=self.folder, env={**self.environment, **environment}, capture_output=True, check=False
+            command, cwd=self.folder, env={**self.environment, **environment}, capture_output=True, check=False
         )
         return answer.returncode == 0
 
@@ -143,7 +145,6 @@ class _Builder:
                     self.said[name] = msgspec.json.decode(value, type=list[str])
                 case "HEALTHCHECK" if value != "NONE":
                     self.said[name] = msgspec.json.decode(value.partition(" CMD ")[2], type=list[str])
-                    self.said[name][0] = str(self._root / "opt" / "venv" / "bin" / self.said[name][0])
                 case _:  # ARG, LABEL, USER: nothing to do outside Docker
                     pass
 
