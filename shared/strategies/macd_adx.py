@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import msgspec
 import numpy as np
 
-from shared.domain.bias import Direction
 from shared.domain.checks import require
-from shared.domain.decisions import Action, Condition, Sizing
+from shared.domain.decisions import Sizing
 from shared.domain.timeframe import DAY_MS, Timeframe
 from shared.indicators.compiled import kernel
 from shared.indicators.kernels.momentum import MACD_TALIB, macd
 from shared.indicators.kernels.trend import ADX_TALIB, adx
-from shared.strategies.base import Outcome, WindowColumns
+from shared.strategies.base import WindowColumns
 from shared.strategies.verdicts import LONG, SHORT, Figures, SideParameters, Test, TestedStrategy, above, below, rounded
 
 if TYPE_CHECKING:
@@ -179,19 +178,8 @@ class MacdAdx(TestedStrategy):
             volatility_scale=rounded(scale),
         )
 
-    def outcome(
-        self,
-        found: Figures,
-        row: int,
-        side: Direction | None,
-        close: float,
-        conditions: tuple[Condition, ...],
-        score: float,
-        components: dict[str, float],
-    ) -> Outcome:
-        """As of every tested strategy, with the size of an entry."""
-        outcome = super().outcome(found, row, side, close, conditions, score, components)
-        if outcome.action in {Action.NONE, Action.EXIT} or found.extra is None:
-            return outcome
-        size = self.sizing(close, float(found.extra[row]), float(found.values[row, -1]))
-        return msgspec.structs.replace(outcome, sizing=size)
+    def sized(self, found: Figures, row: int, close: float) -> Sizing | None:
+        """By the volatility target, at the scale of the row."""
+        return (
+            None if found.extra is None else self.sizing(close, float(found.extra[row]), float(found.values[row, -1]))
+        )

@@ -111,8 +111,14 @@ class Manager(BaseStrategy):
             take_profit=leader.take_profit if leader else None,
             stop_loss=leader.stop_loss if leader else None,
             sizing=leader.sizing if leader else None,
+            trail_pct=leader.trail_pct if leader else None,
             score=min(100.0, confidence) if own.mode != "vote" else 100.0 * confidence / len(outcomes),
             components=self._components(outcomes, action),
+            notes=tuple(
+                f"{member.kind}: {note}"
+                for member, outcome in zip(own.members, outcomes, strict=True)
+                for note in outcome.notes
+            ),
             members=tuple(
                 MemberVerdict(
                     name=member.kind,

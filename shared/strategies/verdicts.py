@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from shared.domain.bias import Direction
 from shared.domain.checks import require
-from shared.domain.decisions import Action, Condition
+from shared.domain.decisions import Action, Condition, Sizing
 from shared.domain.timeframe import Timeframe
 from shared.strategies.base import (
     BaseStrategy,
@@ -154,11 +154,12 @@ class TestedStrategy(BaseStrategy):
     ) -> Outcome:
         """The row's outcome: an entry of `side`, or none."""
         action, trigger = Action.NONE, ""
-        take_profit = stop_loss = None
+        take_profit = stop_loss = sizing = None
         if side is SHORT and self.own.direction == "long_flat":
             action, trigger = Action.EXIT, self.NAME
         elif side is not None:
             take_profit, stop_loss = self.levels(found, row, side, close)
+            sizing = self.sized(found, row, close)
             action, trigger = (Action.ENTER_LONG if side is LONG else Action.ENTER_SHORT), self.NAME
         return Outcome(
             action=action,
@@ -168,7 +169,12 @@ class TestedStrategy(BaseStrategy):
             stop_loss=stop_loss,
             score=score,
             components=components,
+            sizing=sizing,
         )
+
+    def sized(self, found: Figures, row: int, close: float) -> Sizing | None:  # noqa: ARG002 - for those that override it
+        """How large an entry would be, where the strategy says so itself; None: by what the stop may cost."""
+        return None
 
     def levels(self, found: Figures, row: int, side: Direction, close: float) -> tuple[float | None, float | None]:
         """Take-profit and stop of an entry: those in percent where the user gave them, else the strategy's own."""

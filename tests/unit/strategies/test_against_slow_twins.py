@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.errors import InvalidValueError
 from shared.domain.timeframe import Timeframe
-from shared.strategies.base import WindowColumns
+from shared.strategies.base import WindowColumns, picked_rows
 from shared.strategies.registry import build_strategy
 from tests.support import slow_strategies as slow
 
@@ -155,6 +155,24 @@ def test_a_window_with_nan_or_inf_decides_nothing_and_says_so(hours, name, value
     assert (outcomes[1].action, outcomes[1].score) == (slow.NONE, 0.0)
     assert outcomes[1].notes[0].startswith("not_finite")
     assert outcomes[0] == clean[0]
+
+
+@pytest.mark.parametrize("name", ["macd_unified", "mtf_score", "manager"])
+def test_several_windows_with_nan_in_one_decide_nothing_and_say_so(hours, name):
+    parameters = {"members": [{"kind": "donchian"}, {"kind": "macd_adx"}]} if name == "manager" else {}
+    strategy = build_strategy(name, Timeframe.M15, parameters)
+    windows = {need.timeframe: windows_of(hours[:, -460:], need.length) for need in strategy.needs}
+    count = min(len(columns.close) for columns in windows.values())
+    windows = {timeframe: picked_rows(columns, range(count)) for timeframe, columns in windows.items()}
+    clean = strategy.evaluate(windows)
+    windows[strategy.needs[0].timeframe].low[1, -3] = np.nan
+    outcomes = strategy.evaluate(windows)
+    assert outcomes[1].action == slow.NONE
+    assert (outcomes[1].holds, outcomes[1].resets) == ((), ())
+    assert outcomes[1].notes
+    assert all("not_finite" in note for note in outcomes[1].notes)
+    assert outcomes[0] == clean[0]
+    assert outcomes[2:] == clean[2:]
 
 
 @pytest.mark.parametrize("name", sorted(slow.ONE_WINDOW))

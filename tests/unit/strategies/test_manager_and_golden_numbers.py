@@ -1,5 +1,6 @@
 """The manager's three modes over real members, and the numbers the reference systems print."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -56,6 +57,14 @@ def test_the_managers_members_say_what_they_say_alone():
             member = verdict.members[place]
             assert (member.action, member.score, member.conditions) == (outcome.action, outcome.score, outcome.conditions)  # fmt: skip
     assert chief.parameters["donchian.window"] == 20
+
+
+def test_the_managers_entry_has_its_leaders_levels_size_and_trailing_stop_and_tells_its_members_notes():
+    leader = msgspec.structs.replace(said(LONG_, 90, 110.0), trail_pct=0.5, stop_loss=95.0)
+    silent = msgspec.structs.replace(said(NONE_, 0), notes=("not_finite: the window holds NaN or Inf",))
+    verdict = manager("first")._verdict([silent, leader, said(SHORT_)])
+    assert (verdict.take_profit, verdict.stop_loss, verdict.trail_pct) == (110.0, 95.0, 0.5)
+    assert verdict.notes == ("donchian: not_finite: the window holds NaN or Inf",)
 
 
 def test_volatility_target_of_the_reference():
