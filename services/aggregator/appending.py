@@ -1,6 +1,5 @@
 """Batches to durable rows: tape, marks and coverage in one write, before anything is acknowledged."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -109,14 +108,18 @@ class Appender:
 
     async def _remember_around_late(self, pieces: Sequence[MinuteTrades]) -> None:
         """Ids of minutes long past are not in memory: those around a late trade are read from the tape."""
-        touched: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
-        for piece in pieces:
-            touched[piece.exchange, piece.symbol].add(piece.minute_ms)
+        touched: dict[tuple[str, str], list[int]] = {}
+        place, minutes = ("", ""), [0]
+        for piece in pieces:  # a symbol's stand together
+            if place != (piece.exchange, piece.symbol):
+                place = (piece.exchange, piece.symbol)
+                minutes = touched.setdefault(place, [])
+            minutes.append(piece.minute_ms)
         for place in sorted(touched):
             key = SeriesKey(*place)
             watermark_ms = self._state.coverage.watermark_ms(key)
             self._state.identities.advance(key, watermark_ms)
-            for minute in sorted(self._state.identities.late(touched[place], watermark_ms)):
+            for minute in sorted(set(self._state.identities.late(touched[place], watermark_ms))):
                 unseen = self._state.identities.unseen_minutes(key, minute, watermark_ms)
                 for start in range(0, len(unseen), _LOOKED_UP_TOGETHER):
                     await self._look_up(key, unseen[start : start + _LOOKED_UP_TOGETHER])

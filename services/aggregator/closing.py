@@ -80,7 +80,10 @@ class Closer:
     async def _save(self, groups: list[list[Candle]]) -> list[list[Candle]]:
         flat = [candle for group in groups for candle in group]
         saved = await self._state.candles.save(flat, fence=self._state.fence)
-        self._state.recent.put([now for now, made in zip(saved, flat, strict=True) if now is not made])
+        others = [now for now, made in zip(saved, flat, strict=True) if now is not made]
+        if not others:
+            return groups
+        self._state.recent.put(others)
         result, start = [], 0
         for group in groups:
             result.append(saved[start : start + len(group)])

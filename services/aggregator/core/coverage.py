@@ -116,7 +116,8 @@ class Coverage:
         end_ms = minute_ms + MINUTE_MS
         if len(coverage.sessions) == 1:
             [only] = coverage.sessions.values()
-            if len(only.asserted) == 1 and only.asserted[0][0] <= minute_ms and only.asserted[0][1] >= end_ms:
+            spans = only.asserted
+            if spans and spans[-1][0] <= minute_ms and spans[-1][1] >= end_ms:
                 return _whole_minute(only.session)  # the usual case
         found = [
             Vouched(session.session, max(start, minute_ms) - minute_ms, min(end, end_ms) - minute_ms)

@@ -46,7 +46,7 @@ class _OpenMinute:
     Their figures are added up as they come, as long as no trade can stand in two of them; then the close folds nothing.
     """
 
-    __slots__ = ("_figures", "_known", "_loose", "_scales", "_texts", "_whole")
+    __slots__ = ("_figures", "_ids", "_known", "_loose", "_scales", "_texts", "_whole")
 
     def __init__(self, first: MinuteTrades) -> None:
         self._known: set[tuple[str, int]] = {(first.session, first.sequence)}
@@ -55,6 +55,7 @@ class _OpenMinute:
         self._figures = first.figures
         self._scales = (first.price_scale, first.quantity_scale)
         self._texts: set[str] | None = None
+        self._ids: Ids | None = None
         if first.texts is not None and first.figures is not None:
             self._texts = set(first.texts.tolist())
 
@@ -63,6 +64,7 @@ class _OpenMinute:
         if place in self._known:
             return
         self._count(piece)
+        self._ids = None
         self._known.add(place)
         self._loose.append(piece)
         if len(self._loose) >= JOIN_AT:
@@ -76,7 +78,12 @@ class _OpenMinute:
         return Taken(pieces, None if self._figures is None else (self._figures, *self._scales))
 
     def ids(self) -> Ids | None:
-        """None where ids are texts."""
+        """None where ids are texts. Asked for twice: before the minute closes, and when it does."""
+        if self._ids is None:
+            self._ids = self._known_ids()
+        return self._ids
+
+    def _known_ids(self) -> Ids | None:
         if self._figures is not None:
             low, high = self._figures.id_low, self._figures.id_high
             return Ids(low, high, self._figures.trade_count) if low <= high else None
