@@ -6,8 +6,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-if ! command -v terraform >/dev/null; then
-  echo "skipped: terraform is not on the PATH (1.11 or newer); fmt, validate and the modules' tests did not run"
+export CHECKPOINT_DISABLE=1
+found=$(command -v terraform >/dev/null && terraform version | sed -n 's/^Terraform v//p' || true)
+if [[ $(printf '%s\n' 1.11.0 "${found:-0}" | sort -V | head -n 1) != 1.11.0 ]]; then
+  echo "skipped: terraform 1.11 or newer is not on the PATH (${found:-none}); fmt, validate and the modules' tests did not run"
   exit 0
 fi
 terraform fmt -check -diff -recursive .

@@ -27,15 +27,23 @@ output "plan" {{ value = module.plan }}
 """
 
 
+VERSION_MIN = (1, 11)
+
+
+@cache
 def is_installed() -> bool:
-    return shutil.which("terraform") is not None
+    """A Terraform that knows write-only arguments."""
+    if shutil.which("terraform") is None:
+        return False
+    said = json.loads(run(INFRA, "version", "-json"))["terraform_version"]
+    return tuple(int(part) for part in said.split("-")[0].split(".")[:2]) >= VERSION_MIN
 
 
 def call(folder: Path, *arguments: str, offline: Path | None = None) -> "subprocess.CompletedProcess[str]":
     """offline: the folder that copy_with_provider made, where a provider is needed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     environment["TF_CLI_CONFIG_FILE"] = os.devnull if offline is None else str(offline / "terraformrc")
-    environment["TF_DISABLE_PLUGIN_TLS"] = "1"
+    environment |= {"TF_DISABLE_PLUGIN_TLS": "1", "CHECKPOINT_DISABLE": "1"}
     return subprocess.run(
         ["terraform", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
