@@ -37,14 +37,15 @@ def run_seeds(first: int, seeds: int) -> Report:
 
 
 def _run_seeds(first: int, seeds: int) -> Report:
-    references: dict[int, History] = {}
+    references: dict[tuple[int, str], History] = {}
     failures: list[str] = []
     seen: Counter[str] = Counter()
     minutes, begin = 0.0, time.process_time()
     for seed in range(first, first + seeds):
         plan = plan_of(seed)
-        if plan.market_seed not in references:
-            references[plan.market_seed] = run_history(fault_free(plan.market_seed))
+        market_of_plan = (plan.market_seed, plan.exchange)
+        if market_of_plan not in references:
+            references[market_of_plan] = run_history(fault_free(*market_of_plan))
             minutes += plan.minutes + AFTER_MINUTES
         found: list[str]
         minutes += plan.minutes + AFTER_MINUTES
@@ -54,10 +55,10 @@ def _run_seeds(first: int, seeds: int) -> Report:
             found = [f"{type(error).__name__}: {error}"]
         else:
             market = market_of(plan.market_seed, plan.minutes)
-            found = differences(history, references[plan.market_seed], market)
+            found = differences(history, references[market_of_plan], market)
             seen.update(history.counters)
             seen.update(f"event {event.kind}" for event in history.system_events)
-            seen.update(["history"])
+            seen.update(["history", f"history of {plan.exchange}"])
         if found:
             again = f"python -m tests.simulation.run --first {seed} --seeds 1"
             lines = "\n".join(f"    {line[:400]}" for line in found[:_SHOWN])

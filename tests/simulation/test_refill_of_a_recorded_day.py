@@ -37,6 +37,7 @@ from shared.runtime.service import ServiceContext
 from shared.runtime.topology import load_topology
 from shared.store.candles import CandleStore
 from shared.store.memory import MemoryStore
+from tests.support.simulation.binance_words import BinanceWords
 from tests.support.simulation.loop import ServerClock, run_until, virtual_time
 from tests.support.simulation.place import in_place
 from tests.support.simulation.world import MemoryCache
@@ -171,7 +172,7 @@ def day(
 
         transport = httpx.ASGITransport(build_app(simulation, ping_timeout_s=0, frames_queued_max=1))
         store = MemoryStore(load_topology(), clock)
-        with in_place(connect, transport):
+        with in_place(connect, transport, BinanceWords()):
             run_until(loop, a_day(simulation, store, folder, clock))
 
         async def read(timeframe: Timeframe) -> dict[str, list[Candle]]:

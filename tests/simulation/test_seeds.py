@@ -10,6 +10,7 @@ import pytest
 
 from shared.domain.candles import CandleQuality
 from shared.domain.timeframe import Timeframe
+from shared.exchanges.venue import BINANCE_SPOT, BYBIT_LINEAR
 from tests.simulation.run import run_seeds
 from tests.support.simulation.compare import differences
 from tests.support.simulation.market import START_MS, market_of
@@ -35,6 +36,7 @@ def test_the_histories_held_what_they_are_for():
     if seen["history"] < ENOUGH:
         pytest.skip(f"{seen['history']} histories were played, {ENOUGH} show everything")
     assert seen["kills"] > seen["history"]
+    assert all(seen[f"history of {exchange}"] > 0 for exchange in (BINANCE_SPOT, BYBIT_LINEAR))
     assert all(seen[kind] > 0 for kind in (*MOMENTARY, *LASTING)), "a kind of fault never struck"
     assert seen["lost"] > 0
     assert seen["delayed"] > 0

@@ -42,10 +42,11 @@ class Market:
 
     def __init__(self, seed: int, minutes: int) -> None:
         self.seed = seed
+        self.begin_ms = START_MS - HISTORY_MINUTES * MINUTE_MS
         self.end_ms = START_MS + minutes * MINUTE_MS
         self.trades: dict[str, list[MadeTrade]] = {}
         self._bars: dict[str, dict[int, Bar]] = {}
-        self._klines: dict[tuple[str, Timeframe, int], list[object] | None] = {}
+        self._klines: dict[tuple[str, Timeframe, int, bool], list[object] | None] = {}
         for number, symbol in enumerate(SYMBOLS):
             self._make(symbol, random.Random(f"{seed}-{symbol}"), falls=number == seed % 2)
 
@@ -83,11 +84,17 @@ class Market:
     def bar(self, symbol: str, minute_ms: int) -> Bar | None:
         return self._bars[symbol].get(minute_ms)
 
-    def kline(self, symbol: str, timeframe: Timeframe, open_time_ms: int) -> list[object] | None:
-        """A row of GET /api/v3/klines; None before the history. Longer ones from the minutes that there are."""
-        key = (symbol, timeframe, open_time_ms)
+    def kline(
+        self, symbol: str, timeframe: Timeframe, open_time_ms: int, *, opens_at_previous_close: bool = False
+    ) -> list[object] | None:
+        """A row of GET /api/v3/klines; None before the history. Longer ones from the minutes that there are.
+
+        opens_at_previous_close: the rule of venues whose open is the close before, within high and low.
+        """
+        key = (symbol, timeframe, open_time_ms, opens_at_previous_close)
         if key not in self._klines:
-            self._klines[key] = _kline(self, symbol, timeframe, open_time_ms)
+            before = self.bar(symbol, open_time_ms - MINUTE_MS) if opens_at_previous_close else None
+            self._klines[key] = _kline(self, symbol, timeframe, open_time_ms, before)
         return self._klines[key]
 
     def up_to(self, symbol: str, time_ms: int) -> list[MadeTrade]:
@@ -107,7 +114,9 @@ def _bar(rows: list[tuple[int, int]]) -> Bar:
     return Bar(prices[0], max(prices), min(prices), prices[-1], volume, turnover, len(rows))
 
 
-def _kline(market: Market, symbol: str, timeframe: Timeframe, open_time_ms: int) -> list[object] | None:
+def _kline(
+    market: Market, symbol: str, timeframe: Timeframe, open_time_ms: int, before: Bar | None
+) -> list[object] | None:
     end_ms = open_time_ms + timeframe.duration_ms
     found = [market.bar(symbol, minute_ms) for minute_ms in range(open_time_ms, end_ms, MINUTE_MS)]
     bars = [bar for bar in found if bar is not None]
@@ -117,6 +126,8 @@ def _kline(market: Market, symbol: str, timeframe: Timeframe, open_time_ms: int)
     volume = Decimal(sum(bar.volume for bar in bars)) / 1_000
     turnover = Decimal(sum(bar.turnover for bar in bars)) / 100_000
     prices = (traded[0].open, max(b.high for b in traded), min(b.low for b in traded), bars[-1].close)
+    if before is not None:
+        prices = (before.close, max(prices[1], before.close), min(prices[2], before.close), prices[3])
     texts = [price_text(price) for price in prices]
     count = sum(bar.count for bar in bars)
     return [open_time_ms, *texts, f"{volume:.3f}", end_ms - 1, f"{turnover:.5f}", count, "0", "0", "0"]

@@ -17,30 +17,27 @@ import shared.bus.memory as memory_bus
 import shared.exchanges.websocket as venue_websocket
 from services.notifier import sender
 from shared.exchanges import registry
-from shared.exchanges.binance.feed import BinanceFeed
-from shared.exchanges.binance.instruments import BINANCE_RULES
-from shared.exchanges.binance.rest import BinanceRest
 from shared.exchanges.http import RestLimits
-from shared.exchanges.venue import BINANCE_SPOT
 from shared.runtime import consumer
 from shared.runtime.config import load_config
 from tests.support.simulation import pace
+from tests.support.simulation.venue import Words
 
 Change = tuple[Any, str, Any]
 
 
 @contextlib.contextmanager
 def in_place(
-    connect: Callable[..., Any], transport: httpx.AsyncBaseTransport, more: Sequence[Change] = ()
+    connect: Callable[..., Any], transport: httpx.AsyncBaseTransport, words: Words, more: Sequence[Change] = ()
 ) -> Iterator[None]:
-    """connect: stands where websockets' `connect` stands; transport: where httpx meets the network."""
+    """connect: stands where websockets' `connect` stands; transport: where httpx meets the network. words: the venue's."""
     limits = RestLimits(requests_per_second=50.0)
     venue = registry.Venue(
-        rules=BINANCE_RULES,
+        rules=words.rules,
         websocket_url="ws://venue/stream",
         rest_url="http://venue",
-        make_rest=lambda url: BinanceRest(url, limits=limits, transport=transport),
-        make_feed=BinanceFeed,
+        make_rest=lambda url: words.make_rest(url, limits=limits, transport=transport),
+        make_feed=words.make_feed,
     )
     loaded = cache(load_config)  # every life of every process reads the same file
     changes: list[Change] = [
@@ -59,13 +56,14 @@ def in_place(
     before = [getattr(module, name) for module, name, _ in changes]
     for module, name, value in changes:
         setattr(module, name, value)
-    known = registry._VENUES[BINANCE_SPOT]
-    registry._VENUES[BINANCE_SPOT] = lambda: venue
+    exchange = words.rules.exchange
+    known = registry._VENUES[exchange]
+    registry._VENUES[exchange] = lambda: venue
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     try:
         yield
     finally:
         structlog.reset_defaults()
-        registry._VENUES[BINANCE_SPOT] = known
+        registry._VENUES[exchange] = known
         for (module, name, _), value in zip(changes, before, strict=True):
             setattr(module, name, value)

@@ -1,35 +1,45 @@
-"""The venue on virtual time: Binance spot's stream and REST in its own bytes, and everything that can go wrong with them."""
+"""The venue on virtual time: its stream and REST in its own bytes, and everything that can go wrong with them."""
 
 import asyncio
 import random
 from collections.abc import Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import msgspec
 from websockets.exceptions import ConnectionClosedError
 
-from shared.domain.timeframe import MINUTE_MS, Timeframe
-from tests.support.simulation.market import (
-    HISTORY_MINUTES,
-    START_MS,
-    SYMBOLS,
-    MadeTrade,
-    Market,
-    price_text,
-    quantity_text,
-)
+from shared.exchanges.venue import VenueRules
+from tests.support.simulation.market import START_MS, MadeTrade, Market
 
-_CLOCK_SYMBOL = SYMBOLS[0]
-_LIMIT_MAX = 1_000
 _ENCODER = msgspec.json.Encoder()
+
+
+class Words(Protocol):
+    """How a venue says things."""
+
+    rules: VenueRules
+    make_feed: Any
+    make_rest: Any
+    clock_stream: str
+
+    def hear(self, data: bytes) -> tuple[set[str], dict[str, object]]: ...
+
+    def trade_stream(self, symbol: str) -> str: ...
+
+    def trade_frame(self, symbol: str, trade: MadeTrade) -> bytes: ...
+
+    def clock_frame(self, at_ms: int) -> bytes: ...
+
+    def answers(self, market: Market, now_ms: Callable[[], int]) -> dict[str, Callable[[dict[str, str]], object]]: ...
 
 
 class Socket:
     """One client's end of the stream. half_open: it stays open and says nothing more."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: Words) -> None:
+        self._words = words
         self.queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.streams: set[str] = set()
         self.half_open = False
@@ -43,10 +53,10 @@ class Socket:
 
     async def send(self, data: bytes, *, text: bool) -> None:
         del text
-        request = msgspec.json.decode(data)
-        self.streams.update(request["params"])
+        streams, answer = self._words.hear(data)
+        self.streams.update(streams)
         if not self.half_open:
-            self.queue.put_nowait(_ENCODER.encode({"result": None, "id": request["id"]}))
+            self.queue.put_nowait(_ENCODER.encode(answer))
 
 
 class VenueFaults:
@@ -60,8 +70,9 @@ class VenueFaults:
 class SimulatedVenue:
     """Plays the market's trades to every connected client at their time."""
 
-    def __init__(self, market: Market, *, clock_every_ms: int, chance: random.Random) -> None:
+    def __init__(self, market: Market, words: Words, *, clock_every_ms: int, chance: random.Random) -> None:
         self.market = market
+        self.words = words
         self.faults = VenueFaults()
         self.sockets: dict[Socket, None] = {}  # in the order of their connections
         self.counters: dict[str, int] = {}
@@ -82,7 +93,7 @@ class SimulatedVenue:
         await asyncio.sleep(0.05)
         if asyncio.get_running_loop().time() < self.faults.refuse_until:
             raise OSError("connection refused")
-        socket = Socket()
+        socket = Socket(self.words)
         socket.half_open = asyncio.get_running_loop().time() < self.faults.mute_until
         self.sockets[socket] = None
         try:
@@ -118,12 +129,13 @@ class SimulatedVenue:
             if wait > 0:
                 await asyncio.sleep(wait)
             if trade is None:
-                self._send(_CLOCK_SYMBOL.lower() + "@miniTicker", clock_frame(at_ms))
+                self._send(self.words.clock_stream, self.words.clock_frame(at_ms))
             else:
                 self._send_trade(symbol, trade)
 
     def _send_trade(self, symbol: str, trade: MadeTrade) -> None:
-        stream, data, faults = symbol.lower() + "@trade", trade_frame(symbol, trade), self.faults
+        words, faults = self.words, self.faults
+        stream, data = words.trade_stream(symbol), words.trade_frame(symbol, trade)
         if faults.lose:
             faults.lose -= 1
             self.count("lost")
@@ -155,82 +167,17 @@ class SimulatedVenue:
                 socket.queue.put_nowait(data)
 
 
-def trade_frame(symbol: str, trade: MadeTrade) -> bytes:
-    return (
-        f'{{"stream":"{symbol.lower()}@trade","data":{{"e":"trade","E":{trade.at_ms + 1},"s":"{symbol}",'
-        f'"t":{trade.trade_id},"p":"{price_text(trade.price)}","q":"{quantity_text(trade.quantity)}",'
-        f'"T":{trade.at_ms},"m":{"true" if trade.buyer_is_maker else "false"},"M":true}}}}'
-    ).encode()
-
-
-def clock_frame(at_ms: int) -> bytes:
-    stream = _CLOCK_SYMBOL.lower() + "@miniTicker"
-    return f'{{"stream":"{stream}","data":{{"e":"24hrMiniTicker","E":{at_ms},"s":"{_CLOCK_SYMBOL}"}}}}'.encode()
-
-
 class VenueTransport(httpx.AsyncBaseTransport):
-    """The venue's REST, without sockets: what httpx would have sent, answered in Binance's words."""
+    """The venue's REST, without sockets: what httpx would have sent, answered in its words."""
 
     def __init__(self, venue: SimulatedVenue) -> None:
         self._venue = venue
-        self._answers: dict[str, Callable[[dict[str, str]], object]] = {
-            "/api/v3/time": self._time,
-            "/api/v3/trades": self._trades,
-            "/api/v3/historicalTrades": self._trades,
-            "/api/v3/klines": self._klines,
-            "/api/v3/exchangeInfo": self._info,
-        }
+        self._answers = venue.words.answers(venue.market, lambda: round(asyncio.get_running_loop().time() * 1000))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(0.08)
         if asyncio.get_running_loop().time() < self._venue.faults.rest_down_until:
             self._venue.count("rest_refused")
             return httpx.Response(503)
-        parameters = dict(request.url.params)
-        return httpx.Response(200, content=_ENCODER.encode(self._answers[request.url.path](parameters)))
-
-    def _now_ms(self) -> int:
-        return round(asyncio.get_running_loop().time() * 1000)
-
-    def _time(self, _: dict[str, str]) -> object:
-        return {"serverTime": self._now_ms()}
-
-    def _trades(self, parameters: dict[str, str]) -> object:
-        trades = self._venue.market.up_to(parameters["symbol"], self._now_ms())
-        limit = int(parameters["limit"])
-        if "fromId" in parameters and trades:
-            first = max(0, int(parameters["fromId"]) - trades[0].trade_id)
-            trades = trades[first : first + limit]
-        return [
-            {
-                "id": trade.trade_id,
-                "price": price_text(trade.price),
-                "qty": quantity_text(trade.quantity),
-                "time": trade.at_ms,
-                "isBuyerMaker": trade.buyer_is_maker,
-            }
-            for trade in trades[-limit:]
-        ]
-
-    def _klines(self, parameters: dict[str, str]) -> object:
-        timeframe = Timeframe(parameters["interval"])
-        first_ms = max(int(parameters["startTime"]), START_MS - HISTORY_MINUTES * MINUTE_MS)
-        opens = range(timeframe.open_time_ms(first_ms), int(parameters["endTime"]) + 1, timeframe.duration_ms)
-        rows = [self._venue.market.kline(parameters["symbol"], timeframe, open_ms) for open_ms in opens]
-        return [row for row in rows if row is not None and int(str(row[0])) <= self._now_ms()][:_LIMIT_MAX]
-
-    def _info(self, parameters: dict[str, str]) -> object:
-        rows = [
-            {
-                "symbol": symbol,
-                "status": "TRADING",
-                "baseAsset": symbol.removesuffix("USDT"),
-                "quoteAsset": "USDT",
-                "filters": [
-                    {"filterType": "PRICE_FILTER", "tickSize": "0.01"},
-                    {"filterType": "LOT_SIZE", "stepSize": "0.001"},
-                ],
-            }
-            for symbol in msgspec.json.decode(parameters["symbols"])
-        ]
-        return {"symbols": rows}
+        answer = self._answers[request.url.path](dict(request.url.params))
+        return httpx.Response(200, content=_ENCODER.encode(answer))

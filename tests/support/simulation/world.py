@@ -21,7 +21,7 @@ from shared.domain.decisions import Decision, DecisionKind
 from shared.domain.events import SystemEvent
 from shared.domain.signals import Signal
 from shared.domain.timeframe import MINUTE_MS, Timeframe
-from shared.exchanges.venue import BINANCE_SPOT
+from shared.exchanges.venue import BYBIT_LINEAR
 from shared.runtime import consumer
 from shared.runtime.leadership import process_owner
 from shared.runtime.service import ServiceContext
@@ -32,7 +32,9 @@ from shared.store.decisions import DecisionStore
 from shared.store.memory import MemoryStore
 from shared.store.signals import SignalStore
 from tests.support.simulation import pace
+from tests.support.simulation.binance_words import BinanceWords
 from tests.support.simulation.burial import buried_afterwards
+from tests.support.simulation.bybit_words import BybitWords
 from tests.support.simulation.faulty import FaultyBus, FaultyStore, Trouble
 from tests.support.simulation.loop import ServerClock, SkewedClock, VirtualLoop, run_until, virtual_time
 from tests.support.simulation.market import START_MS, SYMBOLS, Market, market_of
@@ -45,7 +47,7 @@ SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 STRATEGY = "rsi_divergence"
 AFTER_MINUTES = 2.0  # what is left to repair when the market has ended
 _CONFIG = """\
-venues: {{binance-spot: {{symbols: [{symbols}]}}}}
+venues: {{{exchange}: {{symbols: [{symbols}]}}}}
 strategies: [{{name: rsi_divergence, parameters: {{mode: extreme, oversold: 40.0, take_profit_pct: 0.4, stop_loss_pct: 0.4}}}}]
 """
 _TOPOLOGY = load_topology()
@@ -61,6 +63,7 @@ class History(NamedTuple):
     system_events: list[SystemEvent]
     counters: dict[str, int]
     awaits: dict[str, int]
+    exchange: str
 
 
 class MemoryCache:
@@ -125,19 +128,20 @@ class World:
         self.store = FaultyStore(self.inner_store, self.store_trouble)
         self.bus = FaultyBus(self.inner_bus, self.bus_trouble)
         self.cache = MemoryCache()
+        words = BybitWords() if plan.exchange == BYBIT_LINEAR else BinanceWords()
         self.venue = SimulatedVenue(
-            market, clock_every_ms=pace.VENUE_CLOCK_MS, chance=random.Random(f"venue-{plan.seed}")
+            market, words, clock_every_ms=pace.VENUE_CLOCK_MS, chance=random.Random(f"venue-{plan.seed}")
         )
         self.messenger = RecordingMessenger(now_ms=clock.market_ms, find_decision=self._no_decision)
         self.counters: dict[str, int] = {}
         self._lives: list[Process] = []
         self._spill_files: dict[str, int] = {}
-        (folder / "tracker.yaml").write_text(_CONFIG.format(symbols=", ".join(SYMBOLS)))
+        (folder / "tracker.yaml").write_text(_CONFIG.format(exchange=plan.exchange, symbols=", ".join(SYMBOLS)))
 
     def in_place(self) -> contextlib.AbstractContextManager[None]:
         """The venue and the disk stand where network and disk stand."""
         more = [(ingestion_service, "Spill", self._spill_class())]
-        return in_place(self.venue.connect, VenueTransport(self.venue), more)
+        return in_place(self.venue.connect, VenueTransport(self.venue), self.venue.words, more)
 
     def _spill_class(self) -> Any:
         world = self
@@ -315,12 +319,12 @@ class World:
         store = CandleStore(self.inner_store)
         for symbol in SYMBOLS:
             for timeframe in (Timeframe.M1, Timeframe.M5, Timeframe.M15):
-                for one in await store.between(BINANCE_SPOT, symbol, timeframe, 0, START_MS + 10**9):
+                for one in await store.between(self._plan.exchange, symbol, timeframe, 0, START_MS + 10**9):
                     candles[symbol, timeframe, one.open_time_ms] = one
         decisions = {}
         for symbol in SYMBOLS:
             found = await DecisionStore(self.inner_store).between(
-                STRATEGY, BINANCE_SPOT, symbol, Timeframe.M1, START_MS, START_MS + 10**9
+                STRATEGY, self._plan.exchange, symbol, Timeframe.M1, START_MS, START_MS + 10**9
             )
             decisions |= {(symbol, one.open_time_ms): one for one in found if one.kind is DecisionKind.FIRST}
         signals = {one.signal.signal_id: one.signal for one in await SignalStore(self.inner_store).all()}
@@ -328,7 +332,7 @@ class World:
         qualities: dict[str, int] = {}
         for symbol in SYMBOLS:
             for open_time_ms in range(START_MS, START_MS + self._plan.minutes * MINUTE_MS, MINUTE_MS):
-                for one in await store.revisions(BINANCE_SPOT, symbol, Timeframe.M1, open_time_ms):
+                for one in await store.revisions(self._plan.exchange, symbol, Timeframe.M1, open_time_ms):
                     name = f"revision {one.quality.value}" if one.revision == 1 else f"correction {one.quality.value}"
                     qualities[name] = qualities.get(name, 0) + 1
         counters = {**self.counters, **self.venue.counters, **qualities}
@@ -336,7 +340,9 @@ class World:
             counters |= {f"{trouble.name}: {what}": number for what, number in trouble.counters.items()}
         awaits = {process.name: process.awaits for process in self._lives}
         told = _system_events(events)
-        return History(candles, decisions, signals, self.messenger.messages, told, counters, awaits)
+        return History(
+            candles, decisions, signals, self.messenger.messages, told, counters, awaits, self._plan.exchange
+        )
 
     @staticmethod
     async def _no_decision(signal: Signal) -> None:
