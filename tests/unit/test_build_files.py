@@ -1,6 +1,7 @@
 """The image, compose, Cloud Build and workflow files agree with one another and with the code; their schemas are checked by run_tests.sh."""
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,26 @@ def test_every_service_has_a_target_with_its_own_lock_only():
         assert f"--from=build-{target} /opt/venv /opt/venv" in values(stages()[target], "COPY")
     services = {file.parent.name.replace("_", "-") for file in (ROOT / "services").glob("*/main.py")}
     assert services <= set(TARGETS)
+
+
+def test_what_is_copied_is_let_into_the_build_and_secrets_are_not():
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    let_in = [line[1:] for line in lines if line.startswith("!")]
+
+    def enters(path: str) -> bool:
+        return any(fnmatch(path, one) or path.startswith(f"{one}/") for one in let_in)
+
+    copies = [
+        value.split()[:-1] for stage in stages().values() for value in values(stage, "COPY") if "--from" not in value
+    ]
+    sources = {source for words in copies for source in words}
+
+    assert "*" in lines
+    assert sources
+    assert not [source for source in sources if not enters(source)]
+    assert not [
+        path for path in (".env", ".git", "data", "infra/environments/staging/terraform.tfvars") if enters(path)
+    ]
 
 
 def test_the_base_is_pinned_by_its_digest():
