@@ -12,7 +12,7 @@ from cli.dead_letters.work import Letter, Requeued
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _DATA_SHOWN_MAX: Final = 4_000
-_PLAIN_WIDTH: Final = 200  # of a line where the output is no terminal
+_PLAIN_WIDTH: Final = 2_000  # of a line where the output is no terminal: nothing is folded
 
 
 def print_list(letters: Sequence[Letter], *, as_json: bool) -> None:
