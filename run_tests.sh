@@ -45,11 +45,28 @@ if (( $# )); then
   step "tests: $*"
   exec "$bin/python" -m pytest "$@"
 fi
-# Two files at a time: tests of processes mostly wait for them. Those of the whole platform want the machine for themselves.
-step "tests of parts"
-"$bin/python" -m pytest -n 2 --dist loadfile tests/unit tests/property tests/simulation tests/contract
-step "tests of processes"
+# Tests that only compute run beside those that mostly wait for processes, at low priority: neither takes what the other
+# needs. Those that hold a process to a time come last, when nothing else runs.
+computing=(tests/property tests/simulation)
+for area in backtesting exchanges indicators logic_engine macro_engine portfolio simulator strategies; do
+  computing+=("tests/unit/$area")
+done
 timed=tests/integration/test_services_on_emulators.py
+log=$(mktemp)
+trap 'rm -f "$log"; [[ -z $(jobs -p) ]] || kill $(jobs -p)' EXIT
+step "tests that compute: beside the next three, told behind them"
+nice -n 10 "$bin/python" -m pytest -n 2 --dist loadfile --timeout 900 "${computing[@]}" >"$log" 2>&1 &
+beside=$!
+step "tests of parts"
+"$bin/python" -m pytest -n 2 --dist loadfile tests/unit tests/contract "${computing[@]/#/--ignore=}"
+step "tests of processes"
 "$bin/python" -m pytest -n 2 --dist loadfile tests/integration --ignore "$timed"
 step "tests of the platform"
-"$bin/python" -m pytest "$timed" tests/end_to_end tests/chaos --seeds 1  # ten and three of them: pytest tests/chaos
+"$bin/python" -m pytest tests/end_to_end
+step "tests that compute"
+computed=0
+wait "$beside" || computed=$?
+cat "$log"
+((computed == 0)) || exit "$computed"
+step "tests of times"
+"$bin/python" -m pytest "$timed"
