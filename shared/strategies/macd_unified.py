@@ -29,7 +29,8 @@ from shared.domain.decisions import Action, Condition
 from shared.domain.timeframe import Timeframe
 from shared.strategies.base import BaseStrategy, Outcome, StrategyParameters, WindowColumns, WindowNeed
 from shared.strategies.latches import AlertRule, LatchPolicy
-from shared.strategies.macd_unified_kernel import ALERTS, COMMON, JUMP, PIVOT_DOWN, PIVOT_UP, macd_unified_figures
+from shared.strategies.macd_unified_kernel import COMMON, JUMP, macd_unified_figures
+from shared.strategies.macd_unified_rules import ALERTS, PIVOT_DOWN, PIVOT_UP
 from shared.strategies.verdicts import LONG, SHORT, Figures, Test, above, below, judge
 
 if TYPE_CHECKING:
