@@ -51,7 +51,9 @@ class Settings(BaseSettings):
     event_every_minutes: PositiveInt = Field(
         30, description=f"Market minutes between sharp moves of a symbol; one of {SLOTS_ALLOWED}."
     )
-    history_days: PositiveInt = Field(400, le=4_000, description="Days of klines before the origin.")
+    history_days: PositiveInt = Field(
+        430, le=4_000, description="Days of klines before the origin: 60 weeks, the longest window of a strategy."
+    )
 
     pump_interval_ms: PositiveInt = Field(50, description="How often trades are sent.")
     ticker_interval_ms: PositiveInt = Field(100, description="Ticker deltas of busy symbols; quiet ones get a third.")

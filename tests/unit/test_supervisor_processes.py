@@ -5,12 +5,13 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from cli.supervisor.plan import ProcessPlan, make_plan
+from cli.supervisor.plan import ProcessPlan, last_time_ms, make_plan
 from cli.supervisor.processes import (
     AlreadyRunningError,
     check_port_free,
@@ -150,3 +151,25 @@ def test_deaths_of_long_ago_do_not_count(tmp_path, monkeypatch):
     for _ in range(20):
         assert supervisor._restart_is_allowed(a_plan(tmp_path, SLEEPER))
         now[0] += 601
+
+
+@pytest.mark.parametrize(
+    ("time_of_day", "now", "origin"),
+    [
+        ("", "2026-11-20T12:34", "2026-11-20T12:34"),
+        ("23:40", "2026-11-20T12:34", "2026-11-19T23:40"),
+        ("12:34", "2026-11-20T12:34", "2026-11-20T12:34"),
+        ("00:05", "2026-11-20T12:34", "2026-11-20T00:05"),
+    ],
+)
+def test_a_simulated_market_begins_when_it_was_last_that_time_of_day(time_of_day, now, origin):
+    def ms(text):
+        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+    assert last_time_ms(time_of_day, ms(now)) == ms(origin)
+
+
+@pytest.mark.parametrize("wrong", ["24:00", "noon", "12:60", "12"])
+def test_a_time_of_day_that_is_none_is_refused(wrong):
+    with pytest.raises(PermanentError, match="DEMO_STARTS_AT must be a time of day as HH:MM"):
+        last_time_ms(wrong, 0)
