@@ -10,7 +10,7 @@ import gzip
 import io
 import math
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import islice, pairwise
 from pathlib import Path
@@ -54,17 +54,19 @@ class CandleFile(msgspec.Struct, frozen=True, kw_only=True):
             for row in _ordered(self.file, self.columns)
             if before_ms is None or row[1] + self.timeframe.duration_ms <= before_ms
         )
-        named = self.columns.get("symbol")
-        found = list(deque(rows, maxlen=last))
-        if named is not None and found:
-            self._check_one_symbol(found, named)
-        return [self._candle(row, exchange, symbol) for row in found]
+        # All of them go row by row into candles: a year's rows as text would be larger than its candles.
+        kept = rows if last is None else deque(rows, maxlen=last)
+        return [self._candle(row, exchange, symbol) for row in self._of_one_symbol(kept)]
 
-    def _check_one_symbol(self, rows: Sequence[_Row], column: int) -> None:
-        first = rows[0][2][column]
-        for line, _, fields in rows:
-            name = fields[column] if column < len(fields) else ""
-            require(name == first, f"all rows must be of one symbol, {first}", name, f"{self.file}:{line}")
+    def _of_one_symbol(self, rows: Iterable[_Row]) -> Iterator[_Row]:
+        column, first = self.columns.get("symbol"), None
+        for row in rows:
+            if column is not None:
+                line, _, fields = row
+                name = fields[column] if column < len(fields) else ""
+                first = name if first is None else first
+                require(name == first, f"all rows must be of one symbol, {first}", name, f"{self.file}:{line}")
+            yield row
 
     def _candle(self, row: _Row, exchange: str, symbol: str) -> Candle:
         line, open_time_ms, fields = row
