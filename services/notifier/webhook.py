@@ -168,7 +168,13 @@ async def start(context: ServiceContext[WebhookSettings]) -> None:
     door = WebhookServer(
         updates=updates, bot=bot, secret=secret, answer_seconds=settings.webhook_answer_seconds, log=context.log
     )
-    server = await asyncio.start_server(door.serve, settings.webhook_host, settings.port)
+    try:
+        server = await asyncio.start_server(door.serve, settings.webhook_host, settings.port)
+    except OSError as error:
+        place = f"port {settings.port} on {settings.webhook_host}"
+        raise SettingsError(
+            f"PORT: {place} cannot be opened ({error.strerror}); end what holds it, or set PORT"
+        ) from error
     try:
         await updates.resume()
         if settings.webhook_url:

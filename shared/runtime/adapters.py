@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
+import structlog
 
 from shared.bus.port import Bus
 from shared.cache.port import Cache
-from shared.domain.errors import PermanentError
+from shared.domain.errors import PermanentError, TransientError
 from shared.domain.topology import Table, Topology
 from shared.runtime.clock import Clock
-from shared.runtime.reachable import require_server
+from shared.runtime.reachable import CONNECT_SECONDS_MAX, require_server
 from shared.runtime.settings import ServiceSettings, SettingsError
 from shared.sqlite.database import Database, open_database
 from shared.store.port import Store
@@ -184,11 +185,22 @@ async def _cache(settings: ServiceSettings, choice: Choice, clock: Clock, databa
 
         if settings.redis_url is None:
             raise SettingsError("REDIS_URL must name the server where CACHE=redis, e.g. redis://127.0.0.1:6379/0")
-        return RedisCache(settings.redis_url.get_secret_value())
+        cache = RedisCache(settings.redis_url.get_secret_value())
+        await _look_at(cache)
+        return cache
     from shared.cache.sqlite import SqliteCache
 
     assert database is not None  # noqa: S101 - opened for every embedded choice
     return SqliteCache(database, clock)
+
+
+async def _look_at(cache: Cache) -> None:
+    """Losing the cache loses nothing, so nobody refuses to start without it; but it is said whose address it is."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS_MAX):
+            await cache.get("start")
+    except (TransientError, TimeoutError) as error:
+        structlog.get_logger().warning("cache_not_reachable", setting="REDIS_URL", error=str(error) or "no answer")
 
 
 async def require_tables(store: Store, tables: Sequence[Table], refused: type[Exception]) -> None:

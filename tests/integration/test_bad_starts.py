@@ -60,6 +60,7 @@ OWN: tuple[tuple[str, str, dict[str, str], tuple[str, ...]], ...] = (
     ("logic_engine", "kernel cache", {"NUMBA_CACHE_DIR": "/proc/nowhere"}, ("NUMBA_CACHE_DIR", "cannot be written")),
     ("notifier", "malformed token", {"TELEGRAM_BOT_TOKEN": "nonsense"}, ("TELEGRAM_BOT_TOKEN must look like",)),
     ("notifier-webhook", "no secret", {"WEBHOOK_SECRET": ""}, ("WEBHOOK_SECRET must be set",)),
+    ("notifier-webhook", "busy port", {"PORT": "{busy}"}, ("PORT: port", "cannot be opened", "set PORT")),
     ("simulator", "malformed setting", {"SIMULATOR_SPEED": "fast"}, ("SIMULATOR_SPEED", "fast")),
     ("simulator", "busy port", {"SIMULATOR_PORT": "{busy}"}, ("SIMULATOR_PORT", "is not free")),
 )  # fmt: skip
