@@ -56,7 +56,7 @@ setup() {
 # Again where the code they come from is new: a service must not compile while somebody waits for it.
 compile_kernels() {
   local stamp=.venv/.kernels-checksum sources
-  sources=$(find shared cli/replay -name '*.py' -print0 | sort -z | xargs -0 cat | cksum)
+  sources=$(find shared cli/replay research/fast -name '*.py' -print0 | sort -z | xargs -0 cat | cksum)
   if [[ -f $stamp && $(<"$stamp") == "$sources" ]]; then
     return
   fi

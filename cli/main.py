@@ -182,15 +182,16 @@ def _print_names(verb: str, names: list[str]) -> None:
 
 @app.command("compile-kernels")
 def compile_kernels() -> None:
-    """Compile every kernel into the cache, so that no service compiles while it serves."""
+    """Compile every kernel into the cache, so that no service compiles while it serves, and no first backtest for seconds."""
     from cli.supervisor.plan import use_kernel_cache
 
     use_kernel_cache()
     from cli.replay.reader import warm_up as warm_up_reader
+    from research.fast import warm_up as warm_up_research
     from shared.domain.splitting import warm_up as warm_up_splitting
     from shared.strategies.registry import warm_up
 
-    compiled = [*warm_up(), *warm_up_splitting(), *warm_up_reader()]
+    compiled = [*warm_up(), *warm_up_splitting(), *warm_up_reader(), *warm_up_research()]
     print(f"kernels ready: {len(compiled)}")
 
 
