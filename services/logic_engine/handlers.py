@@ -136,6 +136,7 @@ class LogicEngine:
             "last_close_ms": self.last_close_ms,
             "series": len(self._state.known),
             "open_signals": sum(slot.signal_id is not None for slot in slots),
+            "waiting_entries": len(self._state.waiting),
             "decisions": self.decisions_made,
         }
 
