@@ -179,16 +179,3 @@ async def test_a_signal_is_followed_through_attribute_log_port_and_push(tmp_path
     assert told["correlation_id"] == told["logging.googleapis.com/trace"] == correlation_id(event)
     assert (told["severity"], told["chat"]) == ("INFO", "(id …0400)")
     assert str(CHAT) not in (tmp_path / "notifier.log").read_text()
-
-
-def test_a_taken_port_ends_the_start_with_one_line(tmp_path: Path):
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        port = holder.getsockname()[1]
-        with ended(start(tmp_path, "notifier", HTTP_PORT=str(port))) as process:
-            _, errors = process.communicate(timeout=60)
-
-    assert process.returncode == 2
-    assert errors.startswith(f"notifier: HTTP_PORT: port {port} on 127.0.0.1 cannot be opened")
-    assert errors.count("\n") == 1
