@@ -53,6 +53,11 @@ class RecordedTape:
             except msgspec.MsgspecError as error:
                 raise PermanentError(f"not a batch of an exported tape: {error} ({batches} line {number})") from error
         self.symbols = sorted({symbol for line in self._lines for symbol in line.symbols})
+        # A batch vouches for what its session has seen since its first one: for a session that the export cut in the
+        # middle, that is the first one here, which says from when on.
+        self._first: dict[str, int] = {}
+        for line in self._lines:
+            self._first[line.session] = min(line.sequence, self._first.get(line.session, line.sequence))
 
     def cuts(self) -> Iterator[Cut]:
         """Every batch with the watermark it carried, heartbeats too."""
@@ -62,7 +67,7 @@ class RecordedTape:
             mine = rows.pop((line.session, str(line.sequence)), [])
             self.trade_count += len(mine)
             self.watermark_ms = max(self.watermark_ms, line.watermark_ms)
-            yield Cut(_batch(line, mine), [self.watermark_ms])
+            yield Cut(_batch(line, mine, line.sequence - self._first[line.session]), [self.watermark_ms])
         if rows:
             session, sequence = next(iter(rows))
             raise InvalidValueError(
@@ -83,10 +88,10 @@ class RecordedTape:
         return dict(found)
 
 
-def _batch(line: _Line, rows: list[dict[str, str]]) -> TradeBatch:
+def _batch(line: _Line, rows: list[dict[str, str]], sequence: int) -> TradeBatch:
     index = [line.symbols.index(row["symbol"]) for row in rows]
     units = [units_of_text(row["quantity"], line.quantity_scales[at]) for row, at in zip(rows, index, strict=True)]
-    header: dict[str, Any] = {name: getattr(line, name) for name in _Line.__struct_fields__}
+    header: dict[str, Any] = {name: getattr(line, name) for name in _Line.__struct_fields__} | {"sequence": sequence}
     ids = [int(row["trade_id"]) if row["trade_id"].isdecimal() else row["trade_id"] for row in rows]
     return TradeBatch(
         **header,

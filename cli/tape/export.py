@@ -10,7 +10,7 @@ import msgspec
 
 from shared.domain.checks import require
 from shared.domain.decimals import decimal_of_units, plain_text
-from shared.domain.exclusions import TapeMinute
+from shared.domain.minute_trades import MinuteTrades
 from shared.domain.timeframe import MINUTE_MS, minute_ms
 from shared.runtime.adapters import open_store_and_cache
 from shared.runtime.clock import ScaledClock
@@ -58,53 +58,68 @@ async def export(
 ) -> Exported:
     """The trades by minute and symbol, hour by hour; of each batch one line, in the order of watermarks."""
     done, tape = Exported(), TapeStore(store)
+    carriers: set[tuple[str, int]] = set()  # session and sequence of every batch with a trade of that time
     with _opened(out) as file:
         file.write((COLUMNS + "\n").encode())
         for start_ms in range(from_ms, to_ms, _HOUR_MS):
             end_ms = min(to_ms, start_ms + _HOUR_MS)
             hour = {symbol: await tape.load(exchange, symbol, start_ms, end_ms) for symbol in symbols}
             for minute in range(start_ms, end_ms, MINUTE_MS):
-                lines = [line for symbol in symbols if minute in hour[symbol] for line in _lines(hour[symbol][minute])]
+                pieces = [
+                    piece for symbol in symbols if minute in hour[symbol] for piece in hour[symbol][minute].pieces
+                ]
+                carriers.update(carrier for piece in pieces for carrier in _carriers(piece))
+                lines = [line for piece in pieces for line in _lines(piece)]
                 lines.sort()
                 done.trades += len(lines)
                 file.write("".join(line for *_, line in lines).encode())
-    records = await BatchStore(store).between(exchange, from_ms, to_ms + _HOUR_MS)
+    # A trade may lie a little ahead of its batch's watermark: the batches just before that time are looked at, too.
+    records = await BatchStore(store).between(exchange, from_ms - _HOUR_MS, to_ms + _HOUR_MS)
     with batches_file(out).open("wb") as file:
         for record in records:
-            file.write(msgspec.json.encode(_line_of(record)) + b"\n")
-    done.batches = len(records)
+            if record.watermark_ms > from_ms or (record.session, record.sequence) in carriers:
+                file.write(msgspec.json.encode(_line_of(record, from_ms)) + b"\n")
+                done.batches += 1
     require(done.trades > 0, "no trade of that time is on the tape (it is kept for 72 hours)", from_ms, "tape export")
     return done
 
 
-def _line_of(record: BatchRecord) -> dict[str, Any]:
-    """Everything a replay needs to make the batch again."""
-    return {name: getattr(record, name) for name in BatchRecord.__struct_fields__}
+def _line_of(record: BatchRecord, from_ms: int) -> dict[str, Any]:
+    """Everything a replay needs to make the batch again; it vouches for nothing before the first trade that is exported."""
+    line = {name: getattr(record, name) for name in BatchRecord.__struct_fields__}
+    line["covers_from_ms"] = max(record.covers_from_ms, min(from_ms, record.watermark_ms))
+    return line
 
 
-def _lines(minute: TapeMinute) -> Iterator[tuple[int, str, str, str, str]]:
+def _sequences(piece: MinuteTrades) -> list[int]:
+    return [piece.sequence] * len(piece) if piece.sequences is None else piece.sequences.tolist()
+
+
+def _carriers(piece: MinuteTrades) -> set[tuple[str, int]]:
+    return {(piece.session, sequence) for sequence in _sequences(piece)}
+
+
+def _lines(piece: MinuteTrades) -> Iterator[tuple[int, str, str, str, str]]:
     """(time, symbol, session, id, line) of every trade, the copies of repeated ones too: a replay counts them once."""
-    for piece in minute.pieces:
-        sequences = [piece.sequence] * len(piece) if piece.sequences is None else piece.sequences.tolist()
-        columns = zip(
-            piece.trade_id.tolist(),
-            piece.price.tolist(),
-            piece.quantity_units.tolist(),
-            piece.traded_at_ms.tolist(),
-            piece.taker_is_buyer.tolist(),
-            piece.venue_sequence.tolist(),
-            piece.tie_rank.tolist(),
-            sequences,
-            strict=True,
+    columns = zip(
+        piece.trade_id.tolist(),
+        piece.price.tolist(),
+        piece.quantity_units.tolist(),
+        piece.traded_at_ms.tolist(),
+        piece.taker_is_buyer.tolist(),
+        piece.venue_sequence.tolist(),
+        piece.tie_rank.tolist(),
+        _sequences(piece),
+        strict=True,
+    )
+    for trade_id, price, units, at_ms, is_buyer, venue_sequence, tie_rank, sequence in columns:
+        quantity = plain_text(decimal_of_units(units, piece.quantity_scale))
+        maker = "false" if is_buyer else "true"
+        text = (
+            f"{at_ms},{piece.symbol},{trade_id},{plain_text(price)},{quantity},{at_ms},{maker},"
+            f"{venue_sequence},{tie_rank},{piece.session},{sequence}\n"
         )
-        for trade_id, price, units, at_ms, is_buyer, venue_sequence, tie_rank, sequence in columns:
-            quantity = plain_text(decimal_of_units(units, piece.quantity_scale))
-            maker = "false" if is_buyer else "true"
-            text = (
-                f"{at_ms},{piece.symbol},{trade_id},{plain_text(price)},{quantity},{at_ms},{maker},"
-                f"{venue_sequence},{tie_rank},{piece.session},{sequence}\n"
-            )
-            yield at_ms, piece.symbol, piece.session, str(trade_id).zfill(30), text
+        yield at_ms, piece.symbol, piece.session, str(trade_id).zfill(30), text
 
 
 def _opened(out: Path) -> Any:
