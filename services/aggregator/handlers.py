@@ -133,6 +133,17 @@ class Aggregator:
         async with self._state.close_lock, self._append_lock:
             await self._ensure_recovered()
 
+    async def look_for_strangers(self) -> bool:
+        """Whether coverage is stored that memory does not know: what a former owner still appended, behind a broker that stood
+        still. Then memory is read again, and the minutes that its sessions reach are folded again.
+        """
+        async with self._append_lock:  # ours is in memory when it is written
+            strange = self._recovered and await self._recovery.has_strangers()
+        if strange:
+            self._state.log.warning("a_former_owner_appended")
+            await self.recover()
+        return strange
+
     async def repair(self, *, deadline_seconds: float, again: bool = False) -> None:
         """Ask the venues for klines: what blocks a symbol, with `again` also holes and failed backfills."""
         await self._repairer.repair(deadline_seconds=deadline_seconds, again=again)

@@ -178,11 +178,13 @@ class _Active:
             repairing.cancel()
 
     async def _look_again(self) -> None:
-        """A former owner may have appended until its lease ran out; its rows are durable, so they are read once more."""
-        if self._term.fence > 1 and not await wait_or_stop(self._over, self._settings.lease_ttl_ms / 1000):
+        """A former owner may have appended until its lease ran out, or longer where a broker held a write of his back."""
+        seconds = self._settings.lease_ttl_ms / 1000
+        while self._term.fence > 1 and not await wait_or_stop(self._over, seconds):
+            seconds = self._settings.repair_every_seconds
             with contextlib.suppress(TransientError):
-                await self._aggregator.recover()
-            self._work.set()
+                if await self._aggregator.look_for_strangers():
+                    self._work.set()
 
     async def _watch_feed(self) -> None:
         while not await wait_or_stop(self._over, _LOOK_SECONDS):

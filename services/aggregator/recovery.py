@@ -5,17 +5,21 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.aggregator.closing import closed_event
-from services.aggregator.core.coverage import SeriesKey
+from services.aggregator.core.coverage import Coverage, SeriesKey
 from services.aggregator.core.series import Series
 from services.aggregator.state import CANDLES_TOPIC, State
 from shared.domain.candles import Candle
+from shared.domain.coverage import SessionCoverage
 from shared.domain.events import CandleCorrected, CandlesClosed
 from shared.domain.timeframe import MINUTE_MS, ROLL_UPS, Timeframe, minute_ms
+from shared.store.coverage import CoverageStore
 from shared.store.pending import MarkKind, MinuteKey
 
 # How many minutes back a symbol's newest candle is looked for, in widening steps: after a short stop the first suffices.
 _PROBES_MINUTES: Final = (70, 1_500)
 _WEEKS_LOOKED_BACK: Final = 10
+_STRANGE_MS: Final = 30 * MINUTE_MS  # how far back another owner's appends are looked for
+_STRANGE_LATE_MS: Final = 10 * MINUTE_MS  # and how late his trades may have been
 _AHEAD_MS: Final = 60 * MINUTE_MS  # a stored candle may be newer than what the coverage rows still say
 
 
@@ -24,12 +28,15 @@ class Recovery:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._known_before: Coverage | None = None
 
     async def recover(self) -> None:
         """Forget the memory and read it again; announce what was stored but maybe not announced."""
         state = self._state
+        before = self._known_before = self._known_before or state.coverage  # kept until an attempt succeeds
         state.reset()
-        for session in await state.coverage_store.load():
+        sessions = await state.coverage_store.load()
+        for session in sessions:
             state.coverage.put(session)
         state.marked = await state.pending.load()
         by_key: defaultdict[SeriesKey, dict[int, MarkKind]] = defaultdict(dict)
@@ -42,11 +49,36 @@ class Recovery:
                 await self.hydrate(series)
             await self._read_tape(series, by_key[key])
             again += await self._take_up(series, by_key[key])
+        await self._take_up_strangers(_strangers(sessions, before))
         # All in one list: one by one, a bus or store that fails now and then would send a long recovery back to its
         # beginning each time. Before any new fold, so that no consumer sees a correction of a candle it was never told of.
         if told := await self._announcements(again):
             await state.bus.publish(CANDLES_TOPIC, told)
+        self._known_before = None
         state.log.info("recovered", symbols=len(state.builder.series), marks=len(state.marked))
+
+    async def has_strangers(self) -> bool:
+        """Whether stored coverage says more than memory does."""
+        return bool(_strangers(await CoverageStore(self._state.store).load(), self._state.coverage))
+
+    async def _take_up_strangers(self, sessions: Sequence[SessionCoverage]) -> None:
+        """Another owner appended while we were active. He set no marks where he knew of some, and we had cleared them since:
+        the closed minutes that he may have touched are folded again.
+        """
+        state = self._state
+        touched: list[MinuteKey] = []
+        for session in sessions:
+            starts = [start for run in session.runs for start, _ in run.spans]
+            newest_ms = session.watermark_ms
+            first_ms = max(min(starts, default=newest_ms), newest_ms - _STRANGE_MS) - _STRANGE_LATE_MS
+            for symbol in session.symbols:
+                series = state.builder.of(SeriesKey(session.exchange, symbol))
+                first_foldable_ms = state.first_foldable_ms(series.key, newest_ms)
+                for minute in range(minute_ms(max(first_ms, first_foldable_ms)), newest_ms, MINUTE_MS):
+                    if series.is_closed(minute):
+                        series.late.add(minute)
+                        touched.append(MinuteKey(minute, *series.key))
+        await state.ensure_marks(touched)
 
     async def hydrate(self, series: Series) -> None:
         """Find the symbol's newest stored candle; without one the symbol waits for its backfill, where klines exist."""
@@ -135,3 +167,16 @@ def _announcement(key: MinuteKey, stored: Sequence[Candle]) -> CandlesClosed | C
     if stored[0].revision > 1:
         return CandleCorrected(exchange=key.exchange, symbol=key.symbol, candles=tuple(stored))
     return closed_event(SeriesKey(key.exchange, key.symbol), stored)
+
+
+def _strangers(stored: Sequence[SessionCoverage], known: Coverage) -> list[SessionCoverage]:
+    """Recent sessions of which more is stored than known; none where nothing is known yet: then everything is new."""
+    newest_ms = max((session.watermark_ms for session in known.sessions()), default=None)
+    if newest_ms is None:
+        return []
+    found = []
+    for session in stored:
+        mine = known.session(session.exchange, session.session)
+        if session.watermark_ms >= newest_ms - _STRANGE_MS and (mine is None or mine.runs != session.runs):
+            found.append(session)
+    return found

@@ -7,10 +7,11 @@ from services.aggregator.core.coverage import Coverage, SeriesKey
 from shared.domain.coverage import SessionCoverage
 
 ASKED_MAX: Final = 3
+LATE_MS: Final = 60_000  # what was lost may have held trades that were late by so much, where numbers do not tell
 
 
 class SequenceGap(NamedTuple):
-    """Of a session: from where on nothing is vouched for, and how far it has come."""
+    """Of a session: from where on trades may be missing, and how far it has come."""
 
     exchange: str
     session: str
@@ -52,9 +53,10 @@ def gap_of(session: SessionCoverage) -> SequenceGap | None:
     starts = [span[0] for run in runs for span in run.spans]
     if not asserted and not starts:
         return None  # nothing was vouched for yet
-    from_ms = asserted[-1][1] if asserted else min(starts)
-    if session.watermark_ms <= from_ms:
+    broke_off_ms = asserted[-1][1] if asserted else min(starts)
+    if session.watermark_ms <= broke_off_ms:
         return None
+    from_ms = max(min(starts), broke_off_ms - LATE_MS)
     return SequenceGap(session.exchange, session.session, session.symbols, from_ms, session.watermark_ms)
 
 

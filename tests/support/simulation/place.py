@@ -21,22 +21,34 @@ from shared.exchanges.http import RestLimits
 from shared.runtime import consumer
 from shared.runtime.config import load_config
 from tests.support.simulation import pace
-from tests.support.simulation.venue import Words
+from tests.support.simulation.venue import VenueClient, Words
 
 Change = tuple[Any, str, Any]
+_NOBODY = httpx.MockTransport(lambda _: httpx.Response(500))
 
 
 @contextlib.contextmanager
 def in_place(
-    connect: Callable[..., Any], transport: httpx.AsyncBaseTransport, words: Words, more: Sequence[Change] = ()
+    connect: Callable[..., Any],
+    network: httpx.AsyncBaseTransport | VenueClient,
+    words: Words,
+    more: Sequence[Change] = (),
 ) -> Iterator[None]:
-    """connect: stands where websockets' `connect` stands; transport: where httpx meets the network. words: the venue's."""
+    """connect: stands where websockets' `connect` stands; network: where httpx meets it, or httpx itself. words: the venue's."""
     limits = RestLimits(requests_per_second=50.0)
+
+    def make_rest(url: str) -> Any:
+        if isinstance(network, VenueClient):
+            rest = words.make_rest(url, limits=limits, transport=_NOBODY)
+            rest._http._client = network
+            return rest
+        return words.make_rest(url, limits=limits, transport=network)
+
     venue = registry.Venue(
         rules=words.rules,
         websocket_url="ws://venue/stream",
         rest_url="http://venue",
-        make_rest=lambda url: words.make_rest(url, limits=limits, transport=transport),
+        make_rest=make_rest,
         make_feed=words.make_feed,
     )
     loaded = cache(load_config)  # every life of every process reads the same file
@@ -48,6 +60,7 @@ def in_place(
         (consumer, "PULL_WAIT_SECONDS", pace.PULL_WAIT_SECONDS),
         (memory_bus, "_POLL_SECONDS", pace.BUS_POLL_SECONDS),
         (aggregator_main, "_LOOK_SECONDS", pace.LOOK_SECONDS),
+        (engine_main, "_LOOK_SECONDS", pace.LOOK_SECONDS),
         (sender, "_IDLE_SECONDS_MAX", pace.SENDER_IDLE_SECONDS),
         *((module, "load_config", loaded) for module in (ingestion_main, aggregator_main, engine_main)),
         (engine_main, "gc", SimpleNamespace(collect=lambda: 0, freeze=lambda: None)),

@@ -41,7 +41,7 @@ from tests.support.simulation.market import START_MS, SYMBOLS, Market, market_of
 from tests.support.simulation.place import in_place
 from tests.support.simulation.plan import QUIET_FROM_MINUTE, Fault, Plan
 from tests.support.simulation.process import Process, guard_tasks
-from tests.support.simulation.venue import SimulatedVenue, VenueTransport
+from tests.support.simulation.venue import SimulatedVenue, VenueClient
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 STRATEGY = "rsi_divergence"
@@ -141,7 +141,7 @@ class World:
     def in_place(self) -> contextlib.AbstractContextManager[None]:
         """The venue and the disk stand where network and disk stand."""
         more = [(ingestion_service, "Spill", self._spill_class())]
-        return in_place(self.venue.connect, VenueTransport(self.venue), self.venue.words, more)
+        return in_place(self.venue.connect, VenueClient(self.venue), self.venue.words, more)
 
     def _spill_class(self) -> Any:
         world = self

@@ -358,6 +358,25 @@ async def test_a_stale_owner_is_refused_and_the_new_one_misses_nothing():
     assert (candle.trade_count, candle.quality) == (3, CandleQuality.COMPLETE)
 
 
+async def test_what_a_former_owner_appended_late_is_found_and_folded():
+    bench = Bench(PATIENT)
+    old, new = bench.aggregator(fence=1), bench.aggregator(fence=2)
+    await old.append([a_batch([aaa(1, 0, 101.0)], watermark_ms=START_MS + M)])
+    await new.close_minutes()
+    assert not await new.look_for_strangers()
+
+    late = a_batch([aaa(2, 5, 150.0)], session="ended", watermark_ms=START_MS + M)
+    await old.append([late])  # held back by a broker that stood still, until after the new owner had read everything
+    await new.close_minutes()
+    assert [candle.trade_count for candle in await bench.candles("AAA")] == [1]
+
+    assert await new.look_for_strangers()
+    await new.close_minutes()
+    [candle] = await bench.candles("AAA")
+    assert (candle.trade_count, candle.high, candle.revision) == (2, 150.0, 2)
+    assert not await new.look_for_strangers()
+
+
 async def test_a_candle_says_which_sessions_vouch_for_which_part_of_it():
     bench = Bench(PATIENT)
     aggregator = bench.aggregator()

@@ -1,7 +1,7 @@
 """Batches that never came are asked for: after the patience, a few times, and not where another session vouches."""
 
 from services.aggregator.core.coverage import Coverage
-from services.aggregator.core.sequence_gaps import ASKED_MAX, SequenceGap, SequenceGaps
+from services.aggregator.core.sequence_gaps import ASKED_MAX, LATE_MS, SequenceGap, SequenceGaps
 from shared.domain.coverage import SessionCoverage
 from shared.domain.trades import TradeBatch
 from tests.support.trades import EXCHANGE, START_MS, a_batch
@@ -26,12 +26,12 @@ def due_of(gaps: SequenceGaps, now_ms: int, *sessions: SessionCoverage) -> list[
     return gaps.due(coverage.sessions(), coverage, now_ms)
 
 
-def test_a_gap_is_asked_for_after_the_patience_from_where_the_promise_ends():
-    gaps, broken = SequenceGaps(patience_ms=PATIENCE_MS), a_session(0, 1, 3)
+def test_a_gap_is_asked_for_after_the_patience_from_before_the_end_of_the_promise():
+    gaps, broken = SequenceGaps(patience_ms=PATIENCE_MS), a_session(*range(100), 101)
     assert due_of(gaps, 0, broken) == []
     assert due_of(gaps, PATIENCE_MS - 1, broken) == []
     [gap] = due_of(gaps, PATIENCE_MS, broken)
-    assert gap == SequenceGap(EXCHANGE, "s1", ("AAA", "BBB"), START_MS + 2_000, START_MS + 4_000)
+    assert gap == SequenceGap(EXCHANGE, "s1", ("AAA", "BBB"), START_MS + 100_000 - LATE_MS, START_MS + 102_000)
     assert due_of(gaps, PATIENCE_MS + 1, broken) == []
 
 
