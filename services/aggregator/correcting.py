@@ -152,6 +152,8 @@ class _Correction:
         if not self._state.builder.is_numbered(self._series):
             return found
         for minute, folded in self._folded.items():
+            if minute not in self.changed:
+                continue  # a kline that stands keeps its trades' ids to itself: its neighbours would learn nothing, again and again
             current = await self._stored(minute)
             edges = _edges(folded)
             known = current and (current.first_trade_id, current.last_trade_id)
