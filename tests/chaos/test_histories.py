@@ -75,6 +75,14 @@ class Play:
     async def make_sure(self) -> None:
         """A late trade, a kill, and a hole: the stream is back before REST, so that minutes close without proof."""
         await self.kill(self.chance.choice(SERVICES))
+        killed_ms = self.simulator.market_ms()
+
+        async def works_again() -> bool:
+            candles, _ = await stored(killed_ms)
+            return {one.symbol for one in candles} == set(SYMBOLS)
+
+        # A starting ingestion asks REST for its instruments: without them nothing would come, not even a hole.
+        await self.platform.until(works_again, "minutes that close after the kill", 60)
         self.simulator.fault("late_trade", symbol=SYMBOLS[0], delay_s=100.0)
         begin_ms = self.simulator.market_ms()
         self.simulator.fault("rest_down", seconds=60.0)
