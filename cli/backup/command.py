@@ -1,5 +1,6 @@
 """What `cst backup` and `cst restore` do beyond copying: names, progress, old copies, a platform that runs."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from shared.sqlite.backup import copy_database, restore_database
 
 _NAME: Final = "tracker-{:%Y%m%dT%H%M%SZ}.db"
 _PATTERN: Final = "tracker-????????T??????Z.db"
+_NAME_WAIT_SECONDS: Final = 0.05
 _PAGE_BYTES: Final = 4_096
 _MEGABYTE: Final = 1_000_000
 
@@ -25,7 +27,7 @@ def run_backup(out: Path | None, keep: int | None) -> str:
     target = out if out is not None and folder is None else None
     if target is None:
         folder = folder or settings.data_dir / "backups"
-        target = folder / _NAME.format(datetime.now(UTC))
+        target = _unused(folder)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -39,6 +41,13 @@ def run_backup(out: Path | None, keep: int | None) -> str:
     if keep is not None and folder is not None:
         lines += [f"removed: {file}" for file in _remove_old(folder, keep)]
     return "\n".join(lines)
+
+
+def _unused(folder: Path) -> Path:
+    """A name by the time in whole seconds; a second copy within one waits for the next."""
+    while (target := folder / _NAME.format(datetime.now(UTC))).exists():
+        time.sleep(_NAME_WAIT_SECONDS)
+    return target
 
 
 def run_restore(backup: Path) -> str:
