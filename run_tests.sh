@@ -54,19 +54,23 @@ done
 timed=tests/integration/test_services_on_emulators.py
 log=$(mktemp)
 trap 'rm -f "$log"; [[ -z $(jobs -p) ]] || kill $(jobs -p)' EXIT
-step "tests that compute: beside the next three, told behind them"
-nice -n 10 "$bin/python" -m pytest -n 2 --dist loadfile --timeout 900 "${computing[@]}" >"$log" 2>&1 &
+computed() {
+  nice -n 10 "$bin/python" -m pytest -n 2 --dist loadfile --timeout 900 "${computing[@]}"
+  nice -n 10 infra/checkov.sh
+}
+step "tests that compute, checkov: beside the next three, told behind them"
+(set -e && computed) >"$log" 2>&1 &
 beside=$!
 step "tests of parts"
 "$bin/python" -m pytest -n 2 --dist loadfile tests/unit tests/contract "${computing[@]/#/--ignore=}"
 step "tests of processes"
 "$bin/python" -m pytest -n 2 --dist loadfile tests/integration --ignore "$timed"
 step "tests of the platform"
-"$bin/python" -m pytest tests/end_to_end
-step "tests that compute"
-computed=0
-wait "$beside" || computed=$?
+"$bin/python" -m pytest tests/end_to_end tests/chaos --seeds 1 # ten and three of them: pytest tests/chaos
+step "tests that compute, checkov"
+failed=0
+wait "$beside" || failed=$?
 cat "$log"
-((computed == 0)) || exit "$computed"
+((failed == 0)) || exit "$failed"
 step "tests of times"
 "$bin/python" -m pytest "$timed"

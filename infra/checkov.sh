@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # checkov in an environment of its own (its pins do not fit ours), made from locks/checkov.txt where it is missing: half a minute,
-# and a quarter of a minute a run. Therefore not part of run_tests.sh; the builds call it (docs/adr/2026-11-20-infrastructure.md).
+# and a quarter of a minute a run. run_tests.sh runs it beside the tests (docs/adr/2026-11-20-infrastructure.md).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tool=.cache/checkov

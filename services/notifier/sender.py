@@ -55,6 +55,7 @@ class Sender:
         self._owed_unread = True
         self._greeted = False
         self._wake = asyncio.Event()
+        self._looked_ms = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def offer(self, rows: Iterable[StoredRow]) -> None:
@@ -121,6 +122,7 @@ class Sender:
         await self._rows.remove_marks()
 
     async def _turn(self) -> None:
+        self._looked_ms = self._means.clock.wall_ms()
         if not await self._hold_lease():
             return
         if not self._greeted and self._hooks.on_lead is not None:
@@ -185,7 +187,8 @@ class Sender:
 
     async def _start_ready(self) -> bool:
         """Claim and start what may go now; whether there was anything."""
-        groups = self._rows.book.ready(self._rows.chats, self._means.clock.wall_ms())
+        self._looked_ms = self._means.clock.wall_ms()
+        groups = self._rows.book.ready(self._rows.chats, self._looked_ms)
         if not groups or self._lease is None:
             return False
         fence = self._lease.fence
@@ -221,7 +224,8 @@ class Sender:
 
     async def _wait(self) -> None:
         now_ms = self._means.clock.wall_ms()
-        book_ms = self._rows.book.next_time_ms(self._rows.chats, now_ms)
+        # From the last look on, not from now: what has come due in between has had nobody to start it.
+        book_ms = self._rows.book.next_time_ms(self._rows.chats, self._looked_ms)
         times = [self._renew_at_ms, self._scan_at_ms, book_ms, self._pictures.next_time_ms(now_ms)]
         next_ms = min(time for time in times if time is not None)
         seconds = min(_IDLE_SECONDS_MAX, max(0.002, (next_ms - now_ms) / 1000))
