@@ -109,7 +109,7 @@ def _largest(together: dict[str, Run], seconds: float) -> dict[str, tuple[float,
     while time.monotonic() < until:
         for name, run in together.items():
             largest[name] = tuple(map(max, largest[name], run.memory_megabytes()))
-        time.sleep(SAMPLE_SECONDS)
+        time.sleep(SAMPLE_SECONDS)  # between two readings of the memory
     return largest
 
 

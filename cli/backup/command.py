@@ -46,7 +46,7 @@ def run_backup(out: Path | None, keep: int | None) -> str:
 def _unused(folder: Path) -> Path:
     """A name by the time in whole seconds; a second copy within one waits for the next."""
     while (target := folder / _NAME.format(datetime.now(UTC))).exists():
-        time.sleep(_NAME_WAIT_SECONDS)
+        time.sleep(_NAME_WAIT_SECONDS)  # a command has nothing else to do meanwhile
     return target
 
 
